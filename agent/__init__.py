@@ -1,0 +1,1 @@
+"""The agent acts: drivers, services, tasks, the HTTP server and the command line."""

@@ -1,0 +1,30 @@
+"""Named thread pools: one for each library that blocks, so that a slow one starves nobody else."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class BlockingPool:
+    """Runs blocking calls of one library on its own threads. Close it when its owner closes."""
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Result of `fn` on a thread of this pool. A started call is awaited even when we are cancelled, so that
+        nothing changes behind our back; its own exceptions pass unchanged."""
+        call = asyncio.get_running_loop().run_in_executor(self._executor, lambda: fn(*args, **kwargs))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            await asyncio.wait([call])
+            raise
+
+    def close(self) -> None:
+        """Waits for calls under way; blocks, so the loop is left before."""
+        self._executor.shutdown(wait=True)

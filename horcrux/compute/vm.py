@@ -1,0 +1,140 @@
+"""A virtual machine: what is wanted (a document in the Store) and what is seen (asked of the hypervisor).
+
+Wanted and seen never mix: `VmDocument` holds no run state, `VmSeen` holds nothing that was configured.
+Sizes: `memory_mb` MiB, `size_gb` GiB (contract notes, section 1).
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from horcrux.ids import NodeId, PoolId, TaskId, VmId
+
+
+class Architecture(StrEnum):
+    X86_64 = "x86_64"
+    AARCH64 = "aarch64"
+    RISCV64 = "riscv64"
+
+
+class Firmware(StrEnum):
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+class DiskBus(StrEnum):
+    VIRTIO = "virtio"
+    SCSI = "scsi"
+    SATA = "sata"
+
+
+class DiskCache(StrEnum):
+    NONE = "none"
+    WRITEBACK = "writeback"
+    WRITETHROUGH = "writethrough"
+    DIRECTSYNC = "directsync"
+    UNSAFE = "unsafe"
+
+
+class RunState(StrEnum):
+    """What the hypervisor says, plus `creating` and `deleting` from the document's phase."""
+
+    CREATING = "creating"
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    """The guest was asked to shut down and is doing so."""
+    CRASHED = "crashed"
+    DELETING = "deleting"
+    UNKNOWN = "unknown"
+    """The hypervisor has not answered yet."""
+
+
+class Phase(StrEnum):
+    """Life of the document: only a `ready` VM can be used; the other two belong to the task in `operation`."""
+
+    CREATING = "creating"
+    READY = "ready"
+    DELETING = "deleting"
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume as the VM has it. `name` is `disk0`, `disk1`, …, stable for the life of the VM."""
+
+    name: str
+    storage_pool: PoolId
+    volume: str
+    size_gb: float
+    bus: DiskBus = DiskBus.VIRTIO
+    cache: DiskCache = DiskCache.NONE
+    format: str = "qcow2"
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """A network card. Without `bridge` and `vnet` it is joined to QEMU's user-mode network (out by NAT, nothing in)."""
+
+    mac: str
+    model: str = "virtio"
+    bridge: str | None = None
+    vnet: str | None = None
+
+
+class CloudInit(msgspec.Struct, frozen=True, kw_only=True):
+    """NoCloud seed (cloudinit.readthedocs.io, NoCloud). `network` is a version 1 or 2 network config, `user_data` goes in as it is."""
+
+    user: str | None = None
+    ssh_keys: tuple[str, ...] = ()
+    network: dict[str, object] | None = None
+    user_data: str | None = None
+
+
+class VmSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a hypervisor needs to define the VM; the part of the document that users change."""
+
+    name: str
+    cpu_cores: int
+    memory_mb: int
+    architecture: Architecture = Architecture.X86_64
+    firmware: Firmware = Firmware.BIOS
+    machine: str | None = None
+    """QEMU machine type; None is q35 on x86_64, virt elsewhere."""
+    cpu_model: str | None = None
+    """None: the host's CPU under hardware acceleration, QEMU's `max` in emulation."""
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    cdrom: str | None = None
+    """`<pool>/<image>` of an ISO image."""
+    cloud_init: CloudInit | None = None
+
+
+class VmDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Kind `vm` in the Store."""
+
+    id: VmId
+    uuid: str
+    """The domain's UUID; made once, so that a name used again is another machine."""
+    owner: NodeId
+    epoch: int = 1
+    phase: Phase = Phase.READY
+    operation: TaskId | None = None
+    """The task that created or deletes it; a reference only, ignored once that task is over."""
+    spec: VmSpec
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    autostart: bool = False
+    created_at: float
+    seed: int = 0
+    """Counts changes of the cloud-init seed; part of its instance id."""
+
+
+class VmSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hypervisor says of one domain."""
+
+    id: VmId
+    state: RunState
+    reason: str = ""
+    """Why it is in that state, in the hypervisor's words: `shutdown`, `destroyed`, `crashed`."""
+    since: float | None = None
+    applied: VmSpec | None = None
+    """The spec the running guest was started with; what differs from the document is pending until a restart."""

@@ -1,0 +1,15 @@
+"""Sizes. The API's `size_gb`, `memory_mb`, `available` and `total` are binary: GiB and MiB (contract notes, section 1)."""
+
+KIB = 1024
+MIB = 1024**2
+GIB = 1024**3
+
+
+def gib_to_bytes(gib: float) -> int:
+    """Whole bytes, rounded up to a multiple of 1 MiB so that every pool can hold it."""
+    return -(-int(gib * GIB) // MIB) * MIB
+
+
+def bytes_to_gib(size_bytes: int) -> float:
+    """GiB with two decimals, for people."""
+    return round(size_bytes / GIB, 2)

@@ -1,0 +1,1 @@
+"""The browser console: TypeScript sources, and the lines of Python that find its built files."""
