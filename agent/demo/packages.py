@@ -1,0 +1,106 @@
+"""Debian packages as raw material: fetched with apt, unpacked with dpkg, never installed."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from horcrux.errors import HostLacks, Unreachable
+
+_URI = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) \d+ (?P<hash>\S*)", re.MULTILINE)
+_FETCH_TIMEOUT_S = 900
+_C_LOCALE = {**os.environ, "LC_ALL": "C"}
+
+
+class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a package that apt can fetch. `checksum` is apt's own (`SHA256:…`)."""
+
+    name: str
+    file_name: str
+    checksum: str
+
+
+def run_tool(argv: Sequence[str], *, cwd: Path | None = None, timeout_s: int = 300) -> str:
+    """What the program wrote; HostLacks when it is missing or fails, with its last words."""
+    if shutil.which(argv[0]) is None:
+        raise HostLacks(f"the program {argv[0]} is not on this host, and the demo image cannot be built without it")
+    done = subprocess.run(
+        argv, cwd=cwd, env=_C_LOCALE, capture_output=True, text=True, timeout=timeout_s, check=False, errors="replace"
+    )
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise HostLacks(f"{Path(argv[0]).name} failed: {words[-1] if words else f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def real_package(name: str) -> str:
+    """What the meta package `name` stands for: its first dependency; `name` itself when it has none."""
+    found = re.search(r"^\s*Depends: (\S+)", run_tool(["apt-cache", "depends", name]), re.MULTILINE)
+    return found[1] if found else name
+
+
+def resolve(names: Sequence[str]) -> list[DebianPackage]:
+    """The versions apt would fetch now; needs apt's lists, not the network."""
+    if shutil.which("apt-get") is None:
+        raise HostLacks("this host has no apt-get: the demo image is made from Debian packages, so it needs Debian")
+    try:
+        listing = run_tool(["apt-get", "download", "--print-uris", *names])
+    except HostLacks as error:
+        raise HostLacks(
+            f"apt does not know all packages of the demo image ({', '.join(names)}): {error}. "
+            "Run `apt-get update` and try again"
+        ) from error
+    found = [
+        DebianPackage(name=match["file"].partition("_")[0], file_name=match["file"], checksum=match["hash"])
+        for match in _URI.finditer(listing)
+    ]
+    missing = set(names) - {package.name for package in found}
+    if missing:
+        raise HostLacks(f"apt does not offer {', '.join(sorted(missing))}: run `apt-get update` and try again")
+    return sorted(found, key=lambda package: package.name)
+
+
+def fetch(package: DebianPackage, folder: Path) -> Path:
+    """Path of the package's file in `folder`; fetched when it is not there yet."""
+    kept = folder / package.file_name
+    if kept.is_file():
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not in `folder`: apt's unprivileged fetcher needs a place it may enter, and a cut-off file must not look whole.
+    with tempfile.TemporaryDirectory(prefix="horcrux-apt-") as place:
+        try:
+            run_tool(["apt-get", "download", package.name], cwd=Path(place), timeout_s=_FETCH_TIMEOUT_S)
+        except (HostLacks, subprocess.TimeoutExpired) as error:
+            raise Unreachable(
+                f"the Debian package {package.name} could not be fetched ({error}): "
+                "check this host's way to its Debian mirror and try again"
+            ) from error
+        arrived = next(iter(Path(place).glob("*.deb")), None)
+        if arrived is None:
+            raise Unreachable(f"apt fetched nothing for {package.name}: run `apt-get update` and try again")
+        partial = kept.with_suffix(".part")
+        shutil.copyfile(arrived, partial)
+        partial.rename(kept)
+    return kept
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """The package's files lie under `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run_tool(["dpkg-deb", "-x", str(archive), str(folder)])
+
+
+def fingerprint(packages: Sequence[DebianPackage], recipe: Sequence[Path]) -> str:
+    """12 hex digits that change when a package or a file of the recipe does."""
+    digest = hashlib.sha256()
+    for package in packages:
+        digest.update(f"{package.file_name} {package.checksum}\n".encode())
+    for path in sorted(recipe):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
