@@ -4,40 +4,15 @@ A driver touches only domains that carry its node's id. It knows no documents an
 """
 
 from collections.abc import AsyncIterator, Sequence
-from enum import StrEnum
 from typing import Literal, Protocol
 
 import msgspec
 
-from horcrux.compute.vm import VmSeen, VmSpec
+from horcrux.compute.domain import Accel, DomainDisk, DomainPlan
+from horcrux.compute.vm import VmSeen
 from horcrux.ids import VmId
 
-
-class Accel(StrEnum):
-    KVM = "kvm"
-    TCG = "tcg"
-
-
-class DomainDisk(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk of the spec with what QEMU opens. `path` is absolute; `format` qcow2, raw or vmdk."""
-
-    name: str
-    path: str
-    format: str
-
-
-class DomainPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A spec with everything resolved that only this host knows."""
-
-    vm_id: VmId
-    uuid: str
-    spec: VmSpec
-    disks: tuple[DomainDisk, ...] = ()
-    """In the order of `spec.disks`."""
-    seed_iso: str | None = None
-    """Path of the cloud-init seed."""
-    cdrom: str | None = None
-    """Path of the ISO image that `spec.cdrom` names."""
+__all__ = ["Accel", "ConsolePaths", "DomainDisk", "DomainPlan", "Hypervisor", "Keyboard", "Sighting"]
 
 
 class Sighting(msgspec.Struct, frozen=True):
