@@ -7,7 +7,11 @@ GIB = 1024**3
 
 def gib_to_bytes(gib: float) -> int:
     """Whole bytes, rounded up to a multiple of 1 MiB so that every pool can hold it."""
-    return -(-int(gib * GIB) // MIB) * MIB
+    return round_up_to_mib(int(gib * GIB))
+
+
+def round_up_to_mib(size_bytes: int) -> int:
+    return -(-size_bytes // MIB) * MIB
 
 
 def bytes_to_gib(size_bytes: int) -> float:

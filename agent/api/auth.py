@@ -144,6 +144,7 @@ def _session_routes(calls: _SessionCalls) -> tuple[object, ...]:
             response=Session,
             summary="Sign in",
             audit="auth.login",
+            shows_secret=True,
             limit=Limit.LOGIN,
         ),
         Route(
@@ -166,6 +167,7 @@ def _session_routes(calls: _SessionCalls) -> tuple[object, ...]:
             response=Session,
             summary="Change your password",
             audit="auth.password",
+            shows_secret=True,
             limit=Limit.LOGIN,
             description="Ends all your sessions; the answer holds a fresh one. API tokens go on.",
         ),
@@ -186,6 +188,7 @@ def _session_routes(calls: _SessionCalls) -> tuple[object, ...]:
             response=Session,
             summary="Make the first administrator with the set-up link",
             audit="auth.setup",
+            shows_secret=True,
             limit=Limit.LOGIN,
         ),
     )
@@ -265,6 +268,7 @@ def _token_routes(calls: _TokenCalls) -> tuple[object, ...]:
             status=201,
             summary="Create an API token",
             audit="token.create",
+            shows_secret=True,
             description="It may no more than you, and ends no later than the token you came with. Its secret is shown once.",
         ),
         Route(

@@ -7,7 +7,7 @@ unless it streams.
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -130,6 +130,7 @@ class Route(Generic[B, Q]):
         content_type: str = "application/json",
         max_body_bytes: int = 1_000_000,
         description: str = "",
+        shows_secret: bool = False,
     ) -> None:
         self.method = method
         self.path = path
@@ -152,9 +153,11 @@ class Route(Generic[B, Q]):
         self.content_type = content_type
         self.max_body_bytes = max_body_bytes
         self.description = description
+        self.shows_secret = shows_secret
+        """The answer holds something shown once (a token): no idempotency key keeps it."""
 
 
-AnyRoute = Route[msgspec.Struct, msgspec.Struct]
+AnyRoute = Route[Any, Any]
 __all__ = [
     "OPEN",
     "Answer",

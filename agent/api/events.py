@@ -1,0 +1,76 @@
+"""The event stream: Server-Sent Events that can be resumed (WHATWG HTML, section 9.2)."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+
+from agent.events import EventBus, Listener
+from agent.http.route import AnyRoute, Call, Nothing, Route
+from horcrux.auth.permission import Scope
+from horcrux.auth.principal import Principal
+from horcrux.events import StreamEvent
+
+HEARTBEAT_S = 15.0
+
+
+class SessionWatch(Protocol):
+    """Tells when a session ends, so that what it has open ends with it."""
+
+    def while_valid(self, principal: Principal, on_end: Callable[[], None]) -> AbstractContextManager[None]: ...
+
+
+class EventApi:
+    def __init__(self, bus: EventBus, sessions: SessionWatch) -> None:
+        self._bus = bus
+        self._sessions = sessions
+
+    async def follow(self, call: Call[Nothing, Nothing]) -> web.StreamResponse:
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+        last = call.raw.headers.get("Last-Event-ID")
+        with (
+            self._bus.listen(call.principal.may, last) as listener,
+            self._sessions.while_valid(call.principal, listener.close),
+        ):
+            await response.prepare(call.raw)
+            await response.write(b"retry: 2000\n\n")
+            try:
+                await _pump(listener, response)
+            except ConnectionError:
+                return response
+        return response
+
+    def routes(self) -> Sequence[AnyRoute]:
+        return (
+            Route(
+                "GET",
+                "/api/events",
+                self.follow,
+                scope=Scope.SELF,
+                summary="Follow what changes",
+                description=(
+                    "Server-Sent Events: `event` is the kind (vm, task, pool, volume, image, user, token), `data` a JSON object "
+                    "`{kind, id, at, data}` with the object as it is now (null: gone). `Last-Event-ID` goes on where you were; "
+                    "`reset` means that events were missed: list again. Each listener is told only what its rights let it read."
+                ),
+                content_type="text/event-stream",
+                response=str,
+            ),
+        )
+
+
+async def _pump(listener: Listener, response: web.StreamResponse) -> None:
+    while not listener.is_closed():
+        event = await listener.next(HEARTBEAT_S)
+        if listener.is_closed():
+            return
+        await response.write(b": still here\n\n" if event is None else _frame(event))
+
+
+def _frame(event: StreamEvent) -> bytes:
+    data = msgspec.json.encode({"kind": event.kind, "id": event.id, "at": event.at, "data": event.data})
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event.event_id.encode(), event.kind.encode(), data)

@@ -1,0 +1,300 @@
+"""VMs for the API: create, change, power, delete. Every change is a task that holds the VM's lock.
+
+call -> admit() on what is known -> task (lock vm/<id>) -> admit() on what the hypervisor says now -> driver -> registry
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from agent.compute.birth import VmBirth
+from agent.compute.definer import Definer
+from agent.compute.driver import Hypervisor, Keyboard
+from agent.compute.ports import Disks
+from agent.compute.registry import Known, VmRegistry
+from agent.compute.vm_view import vm_view
+from agent.tasks import TaskOrder, TaskRun, TaskSubmitter
+from horcrux.auth.principal import Principal
+from horcrux.compute.keys import chords_for
+from horcrux.compute.lifecycle import Verb, admit
+from horcrux.compute.order import Surroundings, change_spec, plan_vm
+from horcrux.compute.vm import Phase, RunState, VmDocument
+from horcrux.compute.vm_bodies import NewDisk, NewVm, SendKeys, Shutdown, VmChange, VmView
+from horcrux.errors import AlreadyExists, Conflict, Stale, invalid_field
+from horcrux.ids import Entropy, NodeId, PoolId, TaskId, VmId, check_name
+from horcrux.store import Collection
+from horcrux.tasks import Task
+
+MAX_SHUTDOWN_S = 3600
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asked, in which request, and how long the call may queue behind another task."""
+
+    principal: Principal
+    request_id: str
+    wait_s: int = 0
+
+
+class VmService:
+    def __init__(
+        self,
+        vms: Collection[VmDocument],
+        registry: VmRegistry,
+        hypervisor: Hypervisor,
+        keyboard: Keyboard,
+        disks: Disks,
+        definer: Definer,
+        birth: VmBirth,
+        tasks: TaskSubmitter,
+        *,
+        node: NodeId,
+        node_name: str,
+        host: Callable[[], Surroundings],
+        entropy: Entropy,
+    ) -> None:
+        self._vms = vms
+        self.registry = registry
+        self._hypervisor = hypervisor
+        self._keyboard = keyboard
+        self._disks = disks
+        self._definer = definer
+        self._birth = birth
+        self._tasks = tasks
+        self._node = node
+        self._node_name = node_name
+        self._host = host
+        self._entropy = entropy
+        tasks.recovery("vm.redefine", self._redefine)
+
+    def view(self, vm_id: str, principal: Principal) -> VmView:
+        """NotFound."""
+        return vm_view(self.registry, self.registry.find(vm_id), self._node_name, principal)
+
+    async def create(self, order: NewVm, asked: Asked) -> Task:
+        """A task whose result is the new VM."""
+        if order.node is not None and order.node not in {self._node, self._node_name}:
+            raise invalid_field("node", f"there is no node {order.node!r}; this one is {self._node_name}")
+        vm_id = VmId(check_name(order.id, "id")) if order.id is not None else self._free_id()
+        if vm_id in self.registry:
+            raise AlreadyExists(f"VM {vm_id} exists already", kind="vm", id=vm_id)
+        around = await self._surroundings()
+        names = await self._volume_names(vm_id, order.disks, around)
+        spec, disks = plan_vm(order, vm_id, around, names, self._new_mac)
+        document = self._birth.new_document(vm_id, spec, order.tags, order.notes, autostart=order.autostart)
+
+        async def body(run: TaskRun) -> None:
+            await self._birth.create(run, document, disks)
+            if order.start:
+                await run.stage("starting it")
+                await self._start(vm_id)
+
+        volume_locks = (f"volume/{d.disk.storage_pool}/{d.disk.volume}" for d in disks)
+        return await self._submit("vm.create", vm_id, asked, body, volume_locks)
+
+    async def change(self, vm_id: str, change: VmChange, if_match: int | None, asked: Asked) -> Task:
+        """A task whose result is the VM as it is then. Stale, with the current VM, when If-Match names an older one."""
+        known = self.registry.find(vm_id)
+        self._check_match(known, if_match, asked)
+        admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
+        around = await self._surroundings()
+        change_spec(known.document.value.spec, change, around, self._new_mac)
+
+        async def body(run: TaskRun) -> None:
+            was = await self._vms.get(vm_id)
+            if if_match is not None and was.revision != if_match:
+                raise self._stale(vm_id, asked)
+            now = _changed(was.value, change, around, self._new_mac)
+            await run.undo("vm.redefine", id=vm_id)
+            await run.stage("defining it", 0.3)
+            await self._definer.define(now)
+            await run.stage("keeping it", 0.7)
+            await self._vms.replace(vm_id, was, now)
+            await run.commit()
+
+        return await self._submit("vm.update", VmId(vm_id), asked, body)
+
+    async def delete(self, vm_id: str, if_match: int | None, asked: Asked, *, force: bool) -> Task:
+        """A task; with `force` a running VM is stopped first."""
+        known = self.registry.find(vm_id)
+        self._check_match(known, if_match, asked)
+        if known.document.value.phase is not Phase.DELETING:
+            state = self.registry.state_of(vm_id)
+            if not (force and state in {RunState.RUNNING, RunState.PAUSED, RunState.STOPPING}):
+                admit(state, Verb.DELETE, vm_id)
+
+        async def body(run: TaskRun) -> None:
+            await self._birth.delete(run, VmId(vm_id), if_match, force=force)
+
+        disks = known.document.value.spec.disks
+        locks = (f"volume/{d.storage_pool}/{d.volume}" for d in disks)
+        return await self._submit("vm.delete", VmId(vm_id), asked, body, locks)
+
+    async def power(self, vm_id: str, verb: Verb, asked: Asked) -> Task:
+        """start, stop, reboot, reset, pause or resume."""
+        acts = {
+            Verb.START: self._start,
+            Verb.STOP: self._hypervisor.stop,
+            Verb.REBOOT: self._hypervisor.reboot,
+            Verb.RESET: self._hypervisor.reset,
+            Verb.PAUSE: self._hypervisor.pause,
+            Verb.RESUME: self._hypervisor.resume,
+        }
+        act = acts[verb]
+        if not asked.wait_s:
+            admit(self.registry.state_of(vm_id), verb, vm_id)
+
+        async def body(run: TaskRun) -> None:
+            await self._admit_now(VmId(vm_id), verb)
+            await run.stage(f"{verb}: asking the hypervisor", 0.1)
+            await act(VmId(vm_id))
+            await self.registry.look_again(VmId(vm_id))
+
+        return await self._submit(f"vm.{verb}", VmId(vm_id), asked, body)
+
+    async def shutdown(self, vm_id: str, how: Shutdown, asked: Asked) -> Task:
+        """Asks the guest, waits for it, and pulls the plug after the time limit when `force` is set."""
+        if not 1 <= how.timeout_s <= MAX_SHUTDOWN_S:
+            raise invalid_field("timeout_s", f"1 to {MAX_SHUTDOWN_S} seconds")
+        if not asked.wait_s:
+            admit(self.registry.state_of(vm_id), Verb.SHUTDOWN, vm_id)
+        id_ = VmId(vm_id)
+
+        async def body(run: TaskRun) -> None:
+            await self._admit_now(id_, Verb.SHUTDOWN)
+            await run.stage("asking the guest to shut down", 0.1)
+            await self._hypervisor.shutdown(id_)
+            self.registry.mark(id_, RunState.STOPPING)
+            try:
+                await self._await_shutdown(run, id_, how)
+            finally:
+                self.registry.mark(id_, None)
+
+        return await self._submit("vm.shutdown", id_, asked, body)
+
+    async def send_keys(self, vm_id: str, keys: SendKeys) -> None:
+        """Typed when it returns; Conflict when the VM does not run."""
+        admit(self.registry.state_of(vm_id), Verb.CONSOLE, vm_id)
+        if (keys.text is None) == (keys.keys is None):
+            raise invalid_field("text", "send exactly one of text and keys")
+        chords = chords_for(keys.text) if keys.text is not None else (tuple(keys.keys or ()),)
+        await self._keyboard.send_keys(VmId(vm_id), chords)
+
+    async def start_marked(self, asked: Asked) -> list[Task]:
+        """After the host has booted: every VM of this node that is marked `autostart` is being started."""
+        tasks = []
+        for vm_id in self.registry.ids():
+            document = self.registry.find(vm_id).document.value
+            if document.autostart and self.registry.state_of(vm_id) in {RunState.STOPPED, RunState.CRASHED}:
+                tasks.append(await self.power(vm_id, Verb.START, asked))
+        return tasks
+
+    async def _start(self, vm_id: VmId) -> None:
+        """Only a linearizable read may say that it is ours to start; the definition is made anew from the document."""
+        document = (await self._vms.get(vm_id)).value
+        if document.owner != self._node:
+            raise Conflict(f"VM {vm_id} belongs to node {document.owner}", node=document.owner)
+        seen = await self.registry.look_again(vm_id)
+        if seen is not None and seen.state is RunState.RUNNING:
+            return
+        await self._definer.define(document)
+        await self._hypervisor.start(vm_id)
+        await self.registry.look_again(vm_id)
+
+    async def _admit_now(self, vm_id: VmId, verb: Verb) -> None:
+        await self.registry.look_again(vm_id)
+        admit(self.registry.state_of(vm_id), verb, vm_id)
+
+    async def _await_shutdown(self, run: TaskRun, vm_id: VmId, how: Shutdown) -> None:
+        await run.stage(f"waiting up to {how.timeout_s} s for the guest", 0.2)
+        try:
+            async with asyncio.timeout(how.timeout_s):
+                await self.registry.wait_until(vm_id, lambda s: s in {RunState.STOPPED, RunState.CRASHED})
+        except TimeoutError:
+            if not how.force:
+                raise Conflict(
+                    f"the guest of VM {vm_id} did not shut down within {how.timeout_s} s; "
+                    f"wait longer, or stop it (force pulls the plug by itself)"
+                ) from None
+            run.warn(f"the guest did not shut down within {how.timeout_s} s: the plug was pulled")
+            await run.stage("pulling the plug", 0.9)
+            await self._hypervisor.stop(vm_id)
+            await self.registry.look_again(vm_id)
+
+    async def _submit(
+        self,
+        action: str,
+        vm_id: VmId,
+        asked: Asked,
+        body: Callable[[TaskRun], Awaitable[None]],
+        more_locks: Iterable[str] = (),
+    ) -> Task:
+        """The result of the task is the VM as it is then, nothing when it is gone."""
+
+        async def told(run: TaskRun) -> Mapping[str, object] | None:
+            await body(run)
+            return self._shown(vm_id, asked, run.task.id) if vm_id in self.registry else None
+
+        order = TaskOrder(
+            action=action,
+            target=f"vm/{vm_id}",
+            user=asked.principal.user,
+            request_id=asked.request_id,
+            locks=(f"vm/{vm_id}", *more_locks),
+            wait_s=asked.wait_s,
+        )
+        return await self._tasks.submit(order, told)
+
+    def _shown(self, vm_id: VmId, asked: Asked, by: TaskId | None = None) -> Mapping[str, object]:
+        """The VM as JSON; the task `by`, which is about to end, no longer counts as working on it."""
+        known = self.registry.find(vm_id)
+        view = vm_view(self.registry, known, self._node_name, asked.principal, ending=by)
+        shown: dict[str, object] = msgspec.to_builtins(view)
+        return shown
+
+    def _check_match(self, known: Known, if_match: int | None, asked: Asked) -> None:
+        if if_match is not None and known.document.revision != if_match:
+            raise self._stale(known.document.value.id, asked)
+
+    def _stale(self, vm_id: str, asked: Asked) -> Stale:
+        return Stale(
+            f"VM {vm_id} has changed since you read it; look at it again", current=self._shown(VmId(vm_id), asked)
+        )
+
+    async def _redefine(self, args: Mapping[str, str]) -> None:
+        found = await self._vms.find(args["id"])
+        if found is not None and found.value.phase is Phase.READY:
+            await self._definer.define(found.value)
+
+    async def _surroundings(self) -> Surroundings:
+        images = await self._disks.all_images()
+        return msgspec.structs.replace(self._host(), pools=self._disks.volume_pools(), images=images)
+
+    async def _volume_names(self, vm_id: VmId, disks: Sequence[NewDisk], around: Surroundings) -> list[str]:
+        """`<vm>-disk<n>` for each, with a number behind where the pool has a volume of that name."""
+        names = []
+        for i, disk in enumerate(disks):
+            name, n = f"{vm_id}-disk{i}", 1
+            while disk.storage_pool in around.pools and await self._disks.has_volume(PoolId(disk.storage_pool), name):
+                n += 1
+                name = f"{vm_id}-disk{i}-{n}"
+            names.append(name)
+        return names
+
+    def _free_id(self) -> VmId:
+        number = 100
+        while f"vm-{number}" in self.registry:
+            number += 1
+        return VmId(f"vm-{number}")
+
+    def _new_mac(self) -> str:
+        """52:54:00 is QEMU's own; the rest is chance."""
+        return "52:54:00:" + ":".join(f"{b:02x}" for b in self._entropy(3))
+
+
+def _changed(was: VmDocument, change: VmChange, around: Surroundings, new_mac: Callable[[], str]) -> VmDocument:
+    spec = change_spec(was.spec, change, around, new_mac)
+    own = {f: v for f in ("tags", "notes", "autostart") if (v := getattr(change, f)) is not msgspec.UNSET}
+    seed = was.seed + (spec.cloud_init != was.spec.cloud_init)
+    return msgspec.structs.replace(was, spec=spec, seed=seed, **own)

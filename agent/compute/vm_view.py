@@ -1,0 +1,87 @@
+"""One VM as `GET /api/vms/{id}` shows it."""
+
+from agent.compute.registry import Known, VmRegistry
+from horcrux.auth.permission import Scope
+from horcrux.auth.principal import Principal
+from horcrux.compute.lifecycle import Verb, allowed
+from horcrux.compute.order import pending_changes
+from horcrux.compute.vm import Phase, RunState
+from horcrux.compute.vm_bodies import AllowedAction, DiskView, NicView, PendingChange, VmView
+from horcrux.ids import TaskId
+
+_SCOPE_OF = {Verb.DELETE: Scope.VM_WRITE, Verb.UPDATE: Scope.VM_WRITE, Verb.CONSOLE: Scope.VM_CONSOLE}
+
+
+def vm_view(
+    registry: VmRegistry, known: Known, node_name: str, principal: Principal, *, ending: TaskId | None = None
+) -> VmView:
+    """Everything a client may know of the VM, and what `principal` may do with it once the task `ending` is over."""
+    document, spec, seen = known.document.value, known.document.value.spec, known.seen
+    state = registry.state_of(document.id)
+    task = registry.operation_on(document.id)
+    task = None if task == ending else task
+    return VmView(
+        id=document.id,
+        name=spec.name,
+        status=state,
+        status_reason=seen.reason if seen else "",
+        since=seen.since if seen else None,
+        cpu_cores=spec.cpu_cores,
+        memory_mb=spec.memory_mb,
+        architecture=spec.architecture,
+        firmware=spec.firmware,
+        machine=spec.machine,
+        cpu_model=spec.cpu_model,
+        disks=tuple(
+            DiskView(
+                name=d.name,
+                storage_pool=d.storage_pool,
+                volume=d.volume,
+                size_gb=d.size_gb,
+                bus=d.bus,
+                cache=d.cache,
+                format=d.format,
+            )
+            for d in spec.disks
+        ),
+        nics=tuple(NicView(mac=n.mac, model=n.model, bridge=n.bridge, vnet=n.vnet) for n in spec.nics),
+        cdrom=spec.cdrom,
+        cloud_init=spec.cloud_init,
+        node=node_name,
+        owner=document.owner,
+        uuid=document.uuid,
+        tags=document.tags,
+        notes=document.notes,
+        autostart=document.autostart,
+        created_at=int(document.created_at),
+        operation=task,
+        pending=_pending(known, state),
+        allowed_actions=_allowed_actions(known, state, task, principal),
+        revision=known.document.revision,
+    )
+
+
+def _pending(known: Known, state: RunState) -> tuple[PendingChange, ...]:
+    applied = known.seen.applied if known.seen else None
+    if applied is None or state not in {RunState.RUNNING, RunState.PAUSED, RunState.STOPPING}:
+        return ()
+    changes = pending_changes(applied, known.document.value.spec)
+    return tuple(PendingChange(field=f, running=r, wanted=w) for f, r, w in changes)
+
+
+def _allowed_actions(
+    known: Known, state: RunState, task: TaskId | None, principal: Principal
+) -> dict[str, AllowedAction]:
+    reasons = dict(allowed(state))
+    if known.document.value.phase is Phase.DELETING and task is None:
+        reasons[Verb.DELETE] = ""
+    actions = {}
+    for verb, state_forbids in reasons.items():
+        scope = _SCOPE_OF.get(verb, Scope.VM_POWER)
+        reason = state_forbids
+        if not principal.may(scope):
+            reason = f"needs the right {scope}"
+        elif task is not None and verb is not Verb.CONSOLE and not reason:
+            reason = f"task {task} works on it"
+        actions[verb.value] = AllowedAction(allowed=not reason, reason=reason)
+    return actions
