@@ -1,9 +1,11 @@
 """Pools: where volumes and images live."""
 
+import posixpath
 from enum import StrEnum
 
 import msgspec
 
+from horcrux.errors import invalid_field
 from horcrux.ids import NodeId, PoolId
 
 
@@ -35,3 +37,32 @@ class PoolSeen(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int = 0
     available_bytes: int = 0
     reason: str = ""
+
+
+# fmt: off
+_SYSTEM_FOLDERS = (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/root/.ssh", "/run/libvirt", "/sbin",
+    "/sys", "/usr", "/var/lib/libvirt/qemu",
+)
+_TOO_WIDE = frozenset((
+    "/", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var", "/var/lib", "/var/log",  # noqa: S108 - refused
+))
+# fmt: on
+
+
+def check_pool_target(value: str, field: str) -> str:
+    """`value` as the folder of a `dir` pool: absolute, without `..`, printable, and neither the system's own nor one
+    that holds other people's folders (`/srv`; `/srv/vms` is fine)."""
+    if not value.startswith("/") or len(value) > 512 or not value.isprintable():
+        raise invalid_field(field, "the absolute path of a folder, up to 512 printable characters")
+    if ".." in value.split("/"):
+        raise invalid_field(field, "a path without '..'")
+    path = "/" + posixpath.normpath(value).lstrip("/")
+    if path in _TOO_WIDE or any(path == s or path.startswith(s + "/") for s in _SYSTEM_FOLDERS):
+        raise invalid_field(field, f"{path} belongs to the system; take a folder of its own, such as /srv/vms")
+    return path
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether one of two normalised folders is the other, or lies in it."""
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")

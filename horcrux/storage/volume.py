@@ -6,10 +6,18 @@ import msgspec
 
 from horcrux.errors import invalid_field
 from horcrux.ids import PoolId, VmId
+from horcrux.units import gib_to_bytes
 
 DISK_FORMATS = ("qcow2", "raw", "vmdk")
 IMAGE_FORMATS = (*DISK_FORMATS, "iso")
+VOLUME_FORMATS = ("qcow2", "raw")
+"""What we make volumes in; the first is the default."""
+PART = ".part"
+"""Ends the name of a file that is not whole yet."""
+MAX_SIZE_GB = 65_536
+MAX_SIZE_BYTES = gib_to_bytes(MAX_SIZE_GB)
 
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,126}\Z")
 
 
@@ -26,7 +34,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """An uploaded or fetched image, checked with `qemu-img`: it names no backing or data file. `sha256` is of the file as it came."""
+    """An uploaded or fetched image, checked with `qemu-img`: it names no backing or data file.
+
+    `sha256` is of the file as it came."""
 
     pool: PoolId
     name: str
@@ -54,3 +64,38 @@ def check_volume_name(value: str, field: str) -> str:
             "without '..' and not ending in '.part'",
         )
     return value
+
+
+def check_size_gb(value: float, field: str) -> int:
+    """Bytes of `value` GiB, when it is above 0 and at most MAX_SIZE_GB; rounded up to 1 MiB."""
+    if not 0 < value <= MAX_SIZE_GB:
+        raise invalid_field(field, f"a size in GiB above 0 and up to {MAX_SIZE_GB}")
+    return gib_to_bytes(value)
+
+
+def check_volume_format(value: str, field: str) -> str:
+    if value not in VOLUME_FORMATS:
+        raise invalid_field(field, f"one of {', '.join(VOLUME_FORMATS)}")
+    return value
+
+
+def check_sha256(value: str, field: str) -> str:
+    """`value` in lower case, when it is a SHA-256 in hex."""
+    lowered = value.lower()
+    if not _SHA256.match(lowered):
+        raise invalid_field(field, "a SHA-256 checksum: 64 hex digits")
+    return lowered
+
+
+def volume_file(name: str, format_: str) -> str:
+    """Name of the file that holds a volume. The format is part of it and never found out from the content: a guest writes
+    into a raw volume what it likes, also a qcow2 header that names a file of the host."""
+    return f"{name}.{format_}"
+
+
+def parse_volume_file(file: str) -> tuple[str, str] | None:
+    """Name and format of the volume in `file`, None when the file is none of ours."""
+    name, _, format_ = file.rpartition(".")
+    if format_ not in VOLUME_FORMATS or not _NAME.match(name) or ".." in name or name.endswith(PART):
+        return None
+    return name, format_

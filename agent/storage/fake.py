@@ -1,0 +1,119 @@
+"""A storage driver that lives in memory: for the fast tests, and for trying the agent on a host without libvirt.
+
+The conformance suite holds it to what the real drivers do. Only `fill_volume` looks at the disk: at the file it copies from.
+"""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from agent.storage.driver import Progress
+from horcrux.errors import AlreadyExists, Conflict, NoSpace, NotFound, Unavailable
+from horcrux.ids import PoolId
+from horcrux.storage.image_check import HEAD_BYTES, Sniffed, sniff
+from horcrux.storage.pool import PoolDocument, PoolSeen
+from horcrux.storage.volume import Volume, volume_file
+from horcrux.units import GIB
+
+
+class FakeStorageDriver:
+    """`total_bytes` is what each pool has; thin volumes take nothing, filled ones what their source takes."""
+
+    def __init__(self, total_bytes: int = 100 * GIB) -> None:
+        self._total_bytes = total_bytes
+        self._kept: dict[PoolId, dict[str, Volume]] = {}
+        self._active: set[PoolId] = set()
+
+    def stop_pool(self, pool: PoolId) -> None:
+        """As when somebody stops the pool from outside."""
+        self._active.discard(pool)
+
+    async def close(self) -> None:
+        self._active.clear()
+
+    async def open(self, pool: PoolDocument) -> None:
+        self._kept.setdefault(pool.id, {})
+        self._active.add(pool.id)
+
+    async def remove(self, pool: PoolDocument) -> None:
+        self._active.discard(pool.id)
+
+    async def look(self, pool: PoolDocument) -> PoolSeen:
+        if pool.id not in self._active:
+            return PoolSeen(id=pool.id, is_active=False, reason=f"pool {pool.id} is not active")
+        return PoolSeen(
+            id=pool.id, is_active=True, total_bytes=self._total_bytes, available_bytes=self._available_bytes(pool.id)
+        )
+
+    async def list_volumes(self, pool: PoolDocument) -> list[Volume]:
+        return sorted(self._volumes(pool).values(), key=lambda v: v.name)
+
+    async def find_volume(self, pool: PoolDocument, name: str) -> Volume:
+        volume = self._volumes(pool).get(name)
+        if volume is None:
+            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+        return volume
+
+    async def create_volume(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str) -> Volume:
+        self._check_free(pool, name)
+        return self._keep(pool, name, capacity_bytes, format_, 0)
+
+    async def fill_volume(
+        self, pool: PoolDocument, name: str, source: str, source_format: str, format_: str, progress: Progress
+    ) -> Volume:
+        self._check_free(pool, name)
+        found, size_bytes = await asyncio.to_thread(_look_at, source)
+        if size_bytes > self._available_bytes(pool.id):
+            raise NoSpace(f"pool {pool.id} is full")
+        progress(1.0)
+        self._check_free(pool, name)
+        return self._keep(pool, name, -(-found.virtual_size_bytes // 512) * 512, format_, size_bytes)
+
+    async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
+        volume = await self.find_volume(pool, name)
+        if capacity_bytes < volume.capacity_bytes:
+            raise Conflict(
+                f"volume {name} of pool {pool.id} has {volume.capacity_bytes} bytes already, and volumes never shrink"
+            )
+        grown = msgspec.structs.replace(volume, capacity_bytes=capacity_bytes)
+        self._volumes(pool)[name] = grown
+        return grown
+
+    async def delete_volume(self, pool: PoolDocument, name: str) -> None:
+        self._volumes(pool).pop(name, None)
+
+    def _volumes(self, pool: PoolDocument) -> dict[str, Volume]:
+        if pool.id not in self._active:
+            raise Unavailable(f"pool {pool.id} is not active", pool=pool.id)
+        return self._kept[pool.id]
+
+    def _available_bytes(self, pool: PoolId) -> int:
+        return self._total_bytes - sum(v.allocation_bytes for v in self._kept[pool].values())
+
+    def _check_free(self, pool: PoolDocument, name: str) -> None:
+        if name in self._volumes(pool):
+            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+
+    def _keep(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str, allocation_bytes: int) -> Volume:
+        volume = Volume(
+            pool=pool.id,
+            name=name,
+            format=format_,
+            capacity_bytes=capacity_bytes,
+            allocation_bytes=allocation_bytes,
+            path=f"{pool.target}/{volume_file(name, format_)}",
+        )
+        self._volumes(pool)[name] = volume
+        return volume
+
+
+def _look_at(source: str) -> tuple[Sniffed, int]:
+    """What the file is, and the bytes it takes on the disk."""
+    try:
+        with Path(source).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        stat = Path(source).stat()
+    except FileNotFoundError as err:
+        raise NotFound(f"the file to copy from is not there: {source}") from err
+    return sniff(head, stat.st_size), stat.st_blocks * 512

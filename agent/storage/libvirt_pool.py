@@ -1,0 +1,336 @@
+"""Pools that libvirt keeps: today `dir`, a folder of qcow2 and raw files.
+
+Only pools named `hx-<our node>-<pool>` are touched. libvirt starts none of them by itself: the agent opens what its documents
+name. A volume `disk0` is the file `disk0.qcow2` or `disk0.raw`; what a file holds is told by its name, never by its content,
+which is the guest's (a raw disk may begin like a qcow2 file that names `/etc/shadow`). What is not whole yet ends in `.part`.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import libvirt
+
+from agent.blocking import BlockingPool
+from agent.host.reach import open_way
+from agent.storage.driver import Progress
+from agent.storage.qemu_img import QemuImg
+from horcrux.errors import AlreadyExists, Conflict, HorcruxError, HostLacks, NoSpace, NotFound, Unavailable, Unreachable
+from horcrux.ids import NodeId
+from horcrux.storage.pool import PoolDocument, PoolSeen
+from horcrux.storage.pool_xml import VolumeXml, dir_pool_xml, pool_target, read_volume, volume_xml
+from horcrux.storage.volume import PART, VOLUME_FORMATS, Volume, parse_volume_file, volume_file
+
+P = ParamSpec("P")
+T = TypeVar("T")
+LetIn = Callable[[Path], object]
+"""Makes the folders above a path enterable for QEMU (`agent.host.reach.open_way`); blocks, idempotent."""
+
+
+class LibvirtPoolDriver:
+    """One thread asks libvirt, one call after the other: it refuses to refresh a pool while a volume of it is being made."""
+
+    def __init__(self, uri: str, node_id: NodeId, *, let_qemu_in: LetIn = open_way) -> None:
+        self._uri = uri
+        self._node = node_id
+        self._let_qemu_in = let_qemu_in
+        self._libvirt = BlockingPool("libvirt-storage")
+        self._files = BlockingPool("storage-copy", 2)
+        self._qemu = QemuImg(self._files)
+        self._connection: libvirt.virConnect | None = None
+        self._filling: set[Path] = set()
+
+    async def close(self) -> None:
+        """The connection and the threads are gone. Calls under way end first."""
+        await self._libvirt.run(self._disconnect)
+        for threads in (self._libvirt, self._files):
+            await asyncio.to_thread(threads.close)
+
+    async def open(self, pool: PoolDocument) -> None:
+        await self._files.run(self._prepare_folder, Path(pool.target))
+        await self._call(_open_pool, self._name(pool), pool.target)
+
+    async def remove(self, pool: PoolDocument) -> None:
+        await self._call(_remove_pool, self._name(pool))
+
+    async def look(self, pool: PoolDocument) -> PoolSeen:
+        try:
+            await self._call(_active_pool, self._name(pool))
+            stat = await self._files.run(os.statvfs, pool.target)
+        except HorcruxError as err:
+            return PoolSeen(id=pool.id, is_active=False, reason=str(err))
+        except OSError as err:
+            return PoolSeen(id=pool.id, is_active=False, reason=f"{pool.target}: {os.strerror(err.errno or 0)}")
+        return PoolSeen(
+            id=pool.id,
+            is_active=True,
+            total_bytes=stat.f_blocks * stat.f_frsize,
+            available_bytes=stat.f_bavail * stat.f_frsize,
+        )
+
+    async def list_volumes(self, pool: PoolDocument) -> list[Volume]:
+        found = (_as_volume(pool, xml) for xml in await self._call(_list_files, self._name(pool)))
+        return sorted((v for v in found if v is not None), key=lambda v: v.name)
+
+    async def find_volume(self, pool: PoolDocument, name: str) -> Volume:
+        for file in _files_of(name):
+            xml = await self._call(_describe, self._name(pool), pool.target, file)
+            volume = None if xml is None else _as_volume(pool, xml)
+            if volume is not None:
+                return volume
+        raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+
+    async def create_volume(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str) -> Volume:
+        await self._files.run(_check_free, pool, name)
+        xml = volume_xml(volume_file(name, format_), capacity_bytes, format_)
+        await self._call(_create, self._name(pool), xml)
+        return await self.find_volume(pool, name)
+
+    async def fill_volume(
+        self, pool: PoolDocument, name: str, source: str, source_format: str, format_: str, progress: Progress
+    ) -> Volume:
+        await self._files.run(_check_free, pool, name)
+        await self._call(_active_pool, self._name(pool))
+        if not await self._files.run(os.path.exists, source):
+            raise NotFound(f"the file to copy volume {name} from is not there: {source}")
+        final = Path(pool.target, volume_file(name, format_))
+        part = final.with_name(final.name + PART)
+        self._filling.add(part)
+        try:
+            await self._files.run(part.unlink, missing_ok=True)
+            await self._qemu.convert((source, source_format), (str(part), format_), progress)
+            await self._files.run(_publish, part, final)
+        finally:
+            self._filling.discard(part)
+            await self._files.run(part.unlink, missing_ok=True)
+        return await self.find_volume(pool, name)
+
+    async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
+        volume = await self.find_volume(pool, name)
+        if capacity_bytes < volume.capacity_bytes:
+            raise Conflict(
+                f"volume {name} of pool {pool.id} has {volume.capacity_bytes} bytes already, and volumes never shrink",
+                capacity_bytes=volume.capacity_bytes,
+            )
+        if volume.format == "raw":
+            # libvirt would go by the content, and have qemu-img open a raw disk in which the guest wrote a qcow2 header
+            await self._files.run(os.truncate, volume.path, capacity_bytes)
+        elif capacity_bytes > volume.capacity_bytes:
+            file = volume_file(name, volume.format)
+            await self._call(_resize, self._name(pool), pool.target, file, capacity_bytes)
+        return await self.find_volume(pool, name)
+
+    async def delete_volume(self, pool: PoolDocument, name: str) -> None:
+        for file in _files_of(name):
+            await self._files.run(Path(pool.target, file + PART).unlink, missing_ok=True)
+            await self._call(_delete, self._name(pool), pool.target, file)
+
+    def _name(self, pool: PoolDocument) -> str:
+        return f"hx-{self._node}-{pool.id}"
+
+    async def _call(self, fn: Callable[Concatenate[libvirt.virConnect, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Result of `fn(connection, …)` on libvirt's thread; its errors as ours."""
+
+        def ask() -> T:
+            return fn(self._connect(), *args, **kwargs)
+
+        try:
+            return await self._libvirt.run(ask)
+        except libvirt.libvirtError as err:
+            raise _translated(err) from err
+
+    def _connect(self) -> libvirt.virConnect:
+        """A connection that answers: a libvirtd that was restarted leaves a dead one behind, seen only by asking."""
+        if self._connection is not None:
+            try:
+                self._connection.getLibVersion()
+            except libvirt.libvirtError:
+                self._disconnect()
+        if self._connection is None:
+            libvirt.registerErrorHandler(_keep_quiet, None)
+            self._connection = libvirt.open(self._uri)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                connection.close()
+            except libvirt.libvirtError as err:
+                raise _translated(err) from err
+
+    def _prepare_folder(self, target: Path) -> None:
+        try:
+            target.mkdir(mode=0o711, parents=True, exist_ok=True)
+            self._let_qemu_in(target / "volume")
+            for part in target.glob("*" + PART):
+                if part not in self._filling:
+                    part.unlink(missing_ok=True)
+        except OSError as err:
+            raise Unavailable(
+                f"folder {target} cannot be used: {os.strerror(err.errno or 0)}", target=str(target)
+            ) from err
+
+
+def _keep_quiet(_context: object, _error: object) -> None:
+    """libvirt prints each error to stderr unless somebody takes it; we get it as an exception as well."""
+
+
+def _files_of(name: str) -> list[str]:
+    return [volume_file(name, format_) for format_ in VOLUME_FORMATS]
+
+
+def _as_volume(pool: PoolDocument, xml: VolumeXml) -> Volume | None:
+    """The volume, None for a file that is none: folders, parts, what others put there."""
+    parsed = parse_volume_file(xml.name)
+    if parsed is None or not xml.is_file:
+        return None
+    name, format_ = parsed
+    return Volume(
+        pool=pool.id,
+        name=name,
+        format=format_,
+        capacity_bytes=xml.physical_bytes if format_ == "raw" else xml.capacity_bytes,
+        allocation_bytes=xml.allocation_bytes,
+        path=xml.path,
+    )
+
+
+def _check_free(pool: PoolDocument, name: str) -> None:
+    for file in _files_of(name):
+        if os.path.lexists(os.path.join(pool.target, file)):  # noqa: PTH118 - Path has no lexists before 3.12
+            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+
+
+def _publish(part: Path, final: Path) -> None:
+    """`part` is on the disk under the name `final`."""
+    fd = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as err:
+        raise NoSpace(f"{final.name} could not be written to the disk: {os.strerror(err.errno or 0)}") from err
+    finally:
+        os.close(fd)
+    part.rename(final)
+    folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _find_pool(connection: libvirt.virConnect, name: str) -> libvirt.virStoragePool | None:
+    try:
+        return connection.storagePoolLookupByName(name)
+    except libvirt.libvirtError as err:
+        if err.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_POOL:
+            return None
+        raise
+
+
+def _active_pool(connection: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
+    pool = _find_pool(connection, name)
+    if pool is None:
+        raise Unavailable(f"libvirt does not know pool {name}; it is defined again when the agent opens it", pool=name)
+    if not pool.isActive():
+        raise Unavailable(f"libvirt's pool {name} is not active: it was stopped from outside", pool=name)
+    return pool
+
+
+def _open_pool(connection: libvirt.virConnect, name: str, target: str) -> None:
+    pool = _find_pool(connection, name)
+    if pool is not None and pool_target(pool.XMLDesc(0)) != target:
+        _remove_pool(connection, name)
+        pool = None
+    if pool is None:
+        pool = connection.storagePoolDefineXML(dir_pool_xml(name, target), 0)
+    if pool.autostart():
+        pool.setAutostart(0)
+    if not pool.isActive():
+        pool.create(0)
+
+
+def _remove_pool(connection: libvirt.virConnect, name: str) -> None:
+    pool = _find_pool(connection, name)
+    if pool is None:
+        return
+    if pool.isActive():
+        pool.destroy()
+    if pool.isPersistent():
+        pool.undefine()
+
+
+def _list_files(connection: libvirt.virConnect, name: str) -> list[VolumeXml]:
+    """A refresh, one call for all names, one for each volume (its XML has everything)."""
+    pool = _active_pool(connection, name)
+    pool.refresh(0)
+    found = []
+    for volume in pool.listAllVolumes(0):
+        if parse_volume_file(volume.name()) is None:
+            continue
+        try:
+            found.append(read_volume(volume.XMLDesc(0)))
+        except libvirt.libvirtError as err:
+            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+                raise
+    return found
+
+
+def _find_file(pool: libvirt.virStoragePool, target: str, file: str) -> libvirt.virStorageVol | None:
+    """libvirt's volume for a file that is on the disk, also when it came there without libvirt."""
+    if not Path(target, file).is_file():
+        return None
+    for is_refreshed in (False, True):
+        if is_refreshed:
+            pool.refresh(0)
+        try:
+            return pool.storageVolLookupByName(file)
+        except libvirt.libvirtError as err:
+            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+                raise
+    return None
+
+
+def _describe(connection: libvirt.virConnect, name: str, target: str, file: str) -> VolumeXml | None:
+    volume = _find_file(_active_pool(connection, name), target, file)
+    return None if volume is None else read_volume(volume.XMLDesc(0))
+
+
+def _create(connection: libvirt.virConnect, name: str, xml: str) -> None:
+    _active_pool(connection, name).createXML(xml, 0)
+
+
+def _resize(connection: libvirt.virConnect, name: str, target: str, file: str, capacity_bytes: int) -> None:
+    volume = _find_file(_active_pool(connection, name), target, file)
+    if volume is None:
+        raise NotFound(f"pool {name} has no file {file}")
+    volume.resize(capacity_bytes, 0)
+
+
+def _delete(connection: libvirt.virConnect, name: str, target: str, file: str) -> None:
+    volume = _find_file(_active_pool(connection, name), target, file)
+    if volume is not None:
+        volume.delete(0)
+
+
+def _translated(err: libvirt.libvirtError) -> HorcruxError:
+    """libvirt's error as one of ours (libvirt.org/html/libvirt-virterror.html)."""
+    words = err.get_error_message() or str(err)
+    if os.strerror(errno.ENOSPC) in words or os.strerror(errno.EDQUOT) in words:
+        return NoSpace(f"the pool is full: {words}")
+    if "Storage source conflict" in words:
+        return Conflict(f"another pool of libvirt has that folder already: {words}")
+    match err.get_error_code():
+        case libvirt.VIR_ERR_NO_STORAGE_VOL:
+            return NotFound(words)
+        case libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+            return AlreadyExists(words)
+        case libvirt.VIR_ERR_NO_STORAGE_POOL | libvirt.VIR_ERR_OPERATION_INVALID:
+            return Unavailable(words)
+        case libvirt.VIR_ERR_NO_SUPPORT | libvirt.VIR_ERR_CONFIG_UNSUPPORTED:
+            return HostLacks(f"this host's libvirt cannot do that: {words}")
+        case _:
+            return Unreachable(f"libvirt: {words}")
