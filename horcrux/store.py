@@ -8,8 +8,8 @@ One conformance suite (`tests/conformance/store`) runs on each of them.
 Keys are `/hx/v1/<kind>/<id>`. Values are JSON objects with a `schema` field.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Generic, Literal, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -73,6 +73,18 @@ class Event(msgspec.Struct, frozen=True):
     entry: Entry
 
 
+class Watch(Protocol):
+    """An async iterator of changes. It never suspends between the events of one revision."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Event: ...
+
+    async def aclose(self) -> None:
+        """The iteration ends, also one that waits at this moment; doing it twice does no harm."""
+        ...
+
+
 class Compacted(HorcruxError):
     """The revision asked for is no longer kept: list again, then watch from the list's revision + 1."""
 
@@ -118,7 +130,7 @@ class Store(Protocol):
         """Durable when it returns. A key may be written once in a transaction (Invalid otherwise, as in etcd)."""
         ...
 
-    def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Event]:
+    def watch(self, prefix: str, from_revision: int) -> Watch:
         """Every change of `prefix` with mod >= `from_revision`, in order, without end and without gaps.
 
         Raises Compacted when that revision is no longer kept. Close it with `aclose()`.

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from cluster.store.finish import finished
 from horcrux.errors import Conflict, HorcruxError, NoSpace, Unavailable
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class _Lane:
 
     async def open(self) -> None:
         try:
-            self._connection = await _finished(self._loop.run_in_executor(self._pool, self._open))
+            self._connection = await finished(self._loop.run_in_executor(self._pool, self._open))
         except (sqlite3.Error, OSError) as error:
             self._pool.shutdown(wait=False)
             raise translated(error) from error
@@ -121,7 +122,7 @@ class _Lane:
         else:
             self._closing.set_result(None)
         if self._connection is not None:
-            await _finished(self._loop.run_in_executor(self._pool, self._connection.close))
+            await finished(self._loop.run_in_executor(self._pool, self._connection.close))
         self._pool.shutdown(wait=False)
 
 
@@ -156,11 +157,11 @@ class SqliteThread:
         its own part only. An accepted call is awaited even when we are cancelled: it happens, and happens once.
         Raises NoSpace, Unavailable, Conflict (a constraint), and whatever else `fn` raises, unchanged.
         """
-        return await _finished(self._writer.submit(fn, on_commit))
+        return await finished(self._writer.submit(fn, on_commit))
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Result of `fn` on a snapshot that holds every write acknowledged before. Raises as `write` does."""
-        return await _finished(self._reader.submit(fn, None))
+        return await finished(self._reader.submit(fn, None))
 
     async def aclose(self) -> None:
         """Accepted calls are finished, the WAL is folded into the file, later calls raise Unavailable."""
@@ -192,21 +193,6 @@ def translated(error: BaseException) -> BaseException:
         return error
     ours.__cause__ = error
     return ours
-
-
-async def _finished(call: asyncio.Future[T]) -> T:
-    """The call's result; when we are cancelled it is still awaited to its end, then the cancellation goes on."""
-    try:
-        return await asyncio.shield(call)
-    except asyncio.CancelledError:
-        while not call.done():
-            try:
-                await asyncio.wait([call])
-            except asyncio.CancelledError:
-                continue  # asked again: the first request is on its way already
-        if not call.cancelled():
-            call.exception()  # looked at, so that asyncio does not report it as forgotten
-        raise
 
 
 def _open_writer(path: Path, schema_sql: str, synchronous: Synchronous) -> sqlite3.Connection:
