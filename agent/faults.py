@@ -30,7 +30,7 @@ class _KillAt:
         self._action = action
         self._left = number
 
-    def __call__(self, action: str) -> None:
+    def __call__(self, action: str, /) -> None:
         if action == self._action:
             self._left -= 1
             if self._left == 0:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from horcrux.clock import Clock
 from horcrux.errors import Busy
 from horcrux.ids import TaskId
 from horcrux.store import Lease, LeaseLost, Store, lock_key
@@ -35,9 +36,10 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 class TaskLocks:
     """`node` marks what is ours. Call `start()` before the first lock, and keep `keep_alive()` running."""
 
-    def __init__(self, store: Store, node: str) -> None:
+    def __init__(self, store: Store, node: str, clock: Clock) -> None:
         self._store = store
         self._node = node
+        self._clock = clock
         self._lease: Lease | None = None
 
     async def start(self) -> None:
@@ -52,7 +54,7 @@ class TaskLocks:
         """Runs until cancelled. When the lease was lost (the host slept too long) `on_lost` is called, since nothing
         that was held can be relied on, and a fresh lease is taken."""
         while True:
-            await asyncio.sleep(KEEPALIVE_S)
+            await self._clock.sleep(KEEPALIVE_S)
             try:
                 await self.lease.keepalive()
             except LeaseLost:

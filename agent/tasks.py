@@ -96,7 +96,7 @@ class TaskSubmitter(Protocol):
 class Failpoint(Protocol):
     """Called at each step of a task, with the action; fault tests end the process here."""
 
-    def __call__(self, action: str) -> None: ...
+    def __call__(self, action: str, /) -> None: ...
 
 
 class _Run:
@@ -366,12 +366,16 @@ class TaskEngine:
         run.change(state=state, error=error, finished_at=self.clock.now(), stage="")
         if state is TaskState.COMPLETED:
             run.change(progress=1.0, result=dict(result) if result is not None else None)
-        await run.flush_log()
-        await self.journal.finish_task(run.task, forget_recoveries=not left)
-        await self._locks.free(run.held)
-        del self._runs[run.task.id]
-        self.tell(run.task)
-        run.done.set_result(run.task)
+        try:
+            await run.flush_log()
+            await self.journal.finish_task(run.task, forget_recoveries=not left)
+            await self._locks.free(run.held)
+        except Exception:
+            log.exception("task %s is over (%s), but that could not be written down", run.task.id, state)
+        finally:
+            del self._runs[run.task.id]
+            self.tell(run.task)
+            run.done.set_result(run.task)
 
     async def _undo(self, task: Task, recoveries: Sequence[Recovery]) -> list[str]:
         """Runs them in reverse; a sentence for each that failed (those are tried again at the next start)."""

@@ -1,7 +1,8 @@
 """The event stream: Server-Sent Events that can be resumed (WHATWG HTML, section 9.2)."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import asyncio
+import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,13 +14,17 @@ from horcrux.auth.permission import Scope
 from horcrux.auth.principal import Principal
 from horcrux.events import StreamEvent
 
+log = logging.getLogger(__name__)
+
 HEARTBEAT_S = 15.0
 
 
 class SessionWatch(Protocol):
     """Tells when a session ends, so that what it has open ends with it."""
 
-    def while_valid(self, principal: Principal, on_end: Callable[[], None]) -> AbstractContextManager[None]: ...
+    async def until_ended(self, principal: Principal) -> None:
+        """Returns once what `principal` came with has ended or may do something else."""
+        ...
 
 
 class EventApi:
@@ -32,17 +37,22 @@ class EventApi:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
         last = call.raw.headers.get("Last-Event-ID")
-        with (
-            self._bus.listen(call.principal.may, last) as listener,
-            self._sessions.while_valid(call.principal, listener.close),
-        ):
+        with self._bus.listen(call.principal.may, last) as listener:
             await response.prepare(call.raw)
             await response.write(b"retry: 2000\n\n")
-            try:
-                await _pump(listener, response)
-            except ConnectionError:
-                return response
+            async with asyncio.TaskGroup() as group:
+                ending = group.create_task(self._close_with(call.principal, listener))
+                try:
+                    await _pump(listener, response)
+                except ConnectionError:
+                    log.debug("a listener of the event stream went away")
+                finally:
+                    ending.cancel()
         return response
+
+    async def _close_with(self, principal: Principal, listener: Listener) -> None:
+        await self._sessions.until_ended(principal)
+        listener.close()
 
     def routes(self) -> Sequence[AnyRoute]:
         return (

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from horcrux.compute.cloudinit import cloud_init_problems
+from horcrux.compute.cloudinit import check_cloud_init
 
-from horcrux.compute.vm import Architecture, Disk, Nic, VmSpec
+from horcrux.compute.vm import Architecture, CloudInit, Disk, Nic, VmSpec
 from horcrux.compute.vm_bodies import NewDisk, NewNic, NewVm, VmChange
 from horcrux.errors import FieldProblem, InvalidFields
 from horcrux.ids import PoolId, VmId
@@ -87,8 +87,7 @@ def plan_vm(
     disks = _plan_disks(problems, order.disks, around, volume_names)
     nics = _plan_nics(problems, order.nics, around, new_mac)
     cdrom = _check_cdrom(problems, order.cdrom, around)
-    if order.cloud_init is not None:
-        problems.extend(cloud_init_problems(order.cloud_init, "cloud_init"))
+    cloud_init = _check_seed(problems, order.cloud_init)
     problems.raise_if_any()
     spec = VmSpec(
         name=order.name or vm_id,
@@ -101,7 +100,7 @@ def plan_vm(
         disks=tuple(d.disk for d in disks),
         nics=nics,
         cdrom=cdrom,
-        cloud_init=order.cloud_init,
+        cloud_init=cloud_init,
     )
     return spec, disks
 
@@ -122,8 +121,8 @@ def change_spec(spec: VmSpec, change: VmChange, around: Surroundings, new_mac: C
         wanted = msgspec.structs.replace(wanted, nics=_plan_nics(problems, change.nics, around, new_mac))
     if change.cdrom is not msgspec.UNSET:
         wanted = msgspec.structs.replace(wanted, cdrom=_check_cdrom(problems, change.cdrom, around))
-    if wanted.cloud_init is not None and wanted.cloud_init != spec.cloud_init:
-        problems.extend(cloud_init_problems(wanted.cloud_init, "cloud_init"))
+    if wanted.cloud_init != spec.cloud_init:
+        wanted = msgspec.structs.replace(wanted, cloud_init=_check_seed(problems, wanted.cloud_init))
     problems.raise_if_any()
     return wanted
 
@@ -253,6 +252,16 @@ def _check_cdrom(problems: Problems, cdrom: str | None, around: Surroundings) ->
         problems.add("cdrom", f"pool {pool} has no image {name!r}")
         return None
     return f"{pool}/{name}"
+
+
+def _check_seed(problems: Problems, wanted: CloudInit | None) -> CloudInit | None:
+    if wanted is None:
+        return None
+    try:
+        return check_cloud_init(wanted, "cloud_init")
+    except InvalidFields as err:
+        problems.extend(err.problems)
+        return None
 
 
 def pending_changes(applied: VmSpec, wanted: VmSpec) -> list[tuple[str, object, object]]:
