@@ -111,8 +111,9 @@ class MemoryStore:
 
     async def _end_lease(self, lease_id: int) -> None:
         await self._turn()
-        keys = sorted(self._rows.by_lease.pop(lease_id, ()))
+        keys = sorted(self._rows.by_lease.get(lease_id, ()))
         outcome = evaluate(self._rows, self._history.revision, [], [Delete(key) for key in keys], [])
+        self._rows.by_lease.pop(lease_id, None)
         self._history.publish(outcome.events)
 
     async def _replay(self, revision: int) -> tuple[Sequence[Event], int]:

@@ -45,6 +45,7 @@ def check_txn(compares: Sequence[Compare], then: Sequence[Op], otherwise: Sequen
     """Raises Invalid or TooLarge for what no backend takes."""
     size_bytes = 0
     for compare in compares:
+        check_key(compare.key)
         size_bytes += len(compare.key)
         if isinstance(compare.value, bytes) != (compare.target == "value"):
             raise Invalid(f"a compare of {compare.target} with {type(compare.value).__name__} means nothing")

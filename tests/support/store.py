@@ -1,0 +1,34 @@
+"""Small words for tests of the Store."""
+
+import asyncio
+from collections.abc import Callable
+
+from horcrux.store import Event, Put, Store, Watch
+
+TIMEOUT_S = 20.0
+"""Of waiting for a condition; only a failing test takes it."""
+
+
+async def put(store: Store, key: str, value: bytes = b"{}", lease: int = 0) -> int:
+    """The revision of the write."""
+    return (await store.txn([], [Put(key, value, lease)])).revision
+
+
+async def revision_of(store: Store) -> int:
+    return (await store.list("/nothing/is/here/"))[1]
+
+
+async def take(watch: Watch, count: int) -> list[Event]:
+    async with asyncio.timeout(TIMEOUT_S):
+        return [await anext(watch) for _ in range(count)]
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    """Returns when it is so; other tasks and threads run meanwhile."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+def told(events: list[Event]) -> list[tuple[str, str, bytes]]:
+    return [(event.kind, event.entry.key, event.entry.value) for event in events]
