@@ -8,15 +8,15 @@ and what is not newer than what is known is skipped.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import msgspec
 
 from horcrux.clock import Clock
 from horcrux.errors import Unavailable
-from horcrux.store import Collection, Compacted, Entry, Event
+from horcrux.store import Collection, Compacted, Entry
 
 T = TypeVar("T", bound=msgspec.Struct)
 Changed = Callable[[T | None, T | None], None]
@@ -93,7 +93,7 @@ class Mirror(Generic[T]):
 
     async def _watch(self) -> None:
         changes = self._collection.store.watch(self._collection.prefix, self._revision + 1)
-        async with aclosing(cast("AsyncGenerator[Event, None]", changes)):  # the Store promises aclose()
+        async with aclosing(changes):
             async for change in changes:
                 value = self._decode(change.entry) if change.kind == "put" else None
                 self._apply(self._id(change.entry), value, change.entry.mod)

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class AuthService:
-    """Owns its tasks between `start` and `aclose`; `users` and `tokens` are its parts for the API."""
+    """Owns its tasks between `start` and `aclose`; `users` and `tokens` are its parts for the API, `keys` rotates."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class AuthService:
         self._passwords = passwords or Passwords()
         self._state = AuthState(store, clock, publisher)
         self._sessions = Sessions(self._state, clock, entropy, settings)
-        self._keys = SigningKeys(self._state, clock, entropy, settings)
+        self.keys = SigningKeys(self._state, clock, entropy, settings)
         self._link = SetupLink(clock, entropy, settings.setup_ttl_s)
         self._delay = SignInDelay(clock.monotonic)
         self._turns = Turns()
@@ -69,7 +69,7 @@ class AuthService:
     async def start(self) -> None:
         """Tokens are checked from now on, and kept up with what other nodes do."""
         await self._state.load()
-        await self._keys.turn()
+        await self.keys.turn()
         await self._pool.run(self._passwords.warm_up)
         self._state.on_ended(self._wake_concerned)
         self._running = asyncio.get_running_loop().create_task(self._run(), name="auth")
@@ -181,6 +181,12 @@ class AuthService:
         log.info("first start: user=%s made by the set-up link", user.name)
         return self._sessions.issue(user)
 
+    async def sweep(self) -> None:
+        """Keys are turned, and what holds no more by age or without its owner is gone. Also done every ten minutes."""
+        await self.keys.turn()
+        await self._sessions.sweep()
+        await self.tokens.sweep()
+
     def _wake_concerned(self, ended: Ended) -> None:
         for principal, woken in self._watched.values():
             if ended.concerns(principal):
@@ -202,9 +208,7 @@ class AuthService:
                 if tick % USAGE_EVERY_TICKS == 0:
                     await self.tokens.write_usage()
                 if tick % SWEEP_EVERY_TICKS == 0:
-                    await self._keys.turn()
-                    await self._sessions.sweep()
-                    await self.tokens.sweep()
+                    await self.sweep()
             except Unavailable as error:
                 log.warning("sign-in housekeeping waits for the store: %s", error)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.auth.state import AuthState
 from horcrux.auth import api_token, session, signing
-from horcrux.auth.account import ApiToken, EndedSession, User
+from horcrux.auth.account import ApiToken, EndedSession, SigningKey, User
 from horcrux.auth.permission import ROLE_SCOPES
 from horcrux.auth.principal import Principal
 from horcrux.auth.session import SIGN_IN_AGAIN, Claims
@@ -50,8 +50,8 @@ class Sessions:
         self._clock = clock
         self._entropy = entropy
         self._settings = settings
-        self._verified: OrderedDict[bytes, tuple[Claims, str]] = OrderedDict()
-        """Digest of the token -> what it says and the kid of its key. Says nothing about whether it still holds."""
+        self._verified: OrderedDict[bytes, tuple[Claims, SigningKey]] = OrderedDict()
+        """Digest of the token -> what it says, and the key that signed it. Says nothing about whether it still holds."""
         self.used_at: dict[str, int] = {}
         """API tokens used since the last time this was written down: id -> epoch seconds."""
 
@@ -117,17 +117,18 @@ class Sessions:
                 await self._state.ended_documents.delete(document.value.jti)
 
     def _of_session(self, token: str, now: float) -> Principal:
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._verified.get(digest)
         if known is None:
-            claims, key = session.read(token, self._state.keys.get, self._settings.issuer)
-            known = self._remember(digest, claims, key.kid)
+            known = self._remember(digest, *session.read(token, self._state.keys.get, self._settings.issuer))
         else:
             self._verified.move_to_end(digest)
-        claims, kid = known
+        claims, key = known
         session.check_times(claims, now)
-        signed_by = self._state.keys.get(kid)
-        if signed_by is None or not signing.may_verify(signed_by, now, self._settings.session_ttl_s):
+        signed_by = self._state.keys.get(key.kid)
+        if signed_by is None or signed_by.secret != key.secret:
+            raise Unauthenticated(SIGN_IN_AGAIN)  # the key was taken away after the token was first seen
+        if not signing.may_verify(signed_by, now, self._settings.session_ttl_s):
             raise Unauthenticated(SIGN_IN_AGAIN)
         user = self._check_session(claims.sub, claims.gen, claims.jti)
         return Principal(
@@ -139,11 +140,11 @@ class Sessions:
             generation=claims.gen,
         )
 
-    def _remember(self, digest: bytes, claims: Claims, kid: str) -> tuple[Claims, str]:
-        self._verified[digest] = (claims, kid)
+    def _remember(self, digest: bytes, claims: Claims, key: SigningKey) -> tuple[Claims, SigningKey]:
+        self._verified[digest] = (claims, key)
         if len(self._verified) > KNOWN_TOKENS:
             self._verified.popitem(last=False)
-        return claims, kid
+        return claims, key
 
     def _check_session(self, name: UserName, generation: str, jti: str) -> User:
         user = self._state.users.get(name)
