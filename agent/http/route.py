@@ -105,8 +105,8 @@ Handler = Callable[[Call[B, Q]], Awaitable[Answer]]
 class Route(Generic[B, Q]):
     """A row. `path` is aiohttp's (`/api/vms/{id}`); `scope` has no default on purpose.
 
-    With `task=True` the handler returns a `Task` that it submitted: the server waits for its end and answers `status` with the task's
-    `result` (or its error), or 202 with `Location: /api/tasks/{id}` when the client sent `Prefer: respond-async`.
+    With `task=True` the handler returns a `Task` that it submitted: the server waits for its end and answers `status` with the
+    task's `result` (or its error), or 202 with `Location: /api/tasks/{id}` when the client sent `Prefer: respond-async`.
     """
 
     def __init__(
