@@ -17,6 +17,8 @@ import libvirt
 from agent.blocking import BlockingPool
 from agent.host.reach import open_way
 from agent.storage.driver import Progress
+from agent.storage.durable import disk_errors, publish
+from agent.storage.ports import LetIn
 from agent.storage.qemu_img import QemuImg
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, HostLacks, NoSpace, NotFound, Unavailable, Unreachable
 from horcrux.ids import NodeId
@@ -26,8 +28,6 @@ from horcrux.storage.volume import PART, VOLUME_FORMATS, Volume, parse_volume_fi
 
 P = ParamSpec("P")
 T = TypeVar("T")
-LetIn = Callable[[Path], object]
-"""Makes the folders above a path enterable for QEMU (`agent.host.reach.open_way`); blocks, idempotent."""
 
 
 class LibvirtPoolDriver:
@@ -163,16 +163,12 @@ class LibvirtPoolDriver:
                 raise _translated(err) from err
 
     def _prepare_folder(self, target: Path) -> None:
-        try:
+        with disk_errors(f"folder {target} cannot be used"):
             target.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._let_qemu_in(target / "volume")
             for part in target.glob("*" + PART):
                 if part not in self._filling:
                     part.unlink(missing_ok=True)
-        except OSError as err:
-            raise Unavailable(
-                f"folder {target} cannot be used: {os.strerror(err.errno or 0)}", target=str(target)
-            ) from err
 
 
 def _keep_quiet(_context: object, _error: object) -> None:
@@ -206,20 +202,8 @@ def _check_free(pool: PoolDocument, name: str) -> None:
 
 
 def _publish(part: Path, final: Path) -> None:
-    """`part` is on the disk under the name `final`."""
-    fd = os.open(part, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as err:
-        raise NoSpace(f"{final.name} could not be written to the disk: {os.strerror(err.errno or 0)}") from err
-    finally:
-        os.close(fd)
-    part.rename(final)
-    folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with disk_errors(f"{final.name} could not be written to the disk"):
+        publish(part, final)
 
 
 def _find_pool(connection: libvirt.virConnect, name: str) -> libvirt.virStoragePool | None:

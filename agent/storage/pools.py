@@ -1,0 +1,263 @@
+"""The pools of this node: their documents, their drivers, and whether they can be used.
+
+document in the Store (the one point of commitment) <-> pool opened by its driver, and its image store
+    create: undo recorded -> opened -> document        cut off: document (if it is this one) gone, closed
+    delete: empty, nobody at work in it -> closed -> document gone; what lies in the folder stays
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from agent.events import Publisher
+from agent.storage.driver import StorageDriver
+from agent.storage.image import ImageStore
+from agent.storage.ports import Asked
+from agent.tasks import TaskRun, TaskSubmitter
+from horcrux.auth.permission import Scope
+from horcrux.clock import Clock
+from horcrux.errors import AlreadyExists, Busy, HorcruxError, InUse, NotFound, Stale, Unavailable, invalid_field
+from horcrux.ids import NodeId, PoolId, check_name
+from horcrux.storage.bodies import NewPool, PoolView
+from horcrux.storage.pool import PoolDocument, PoolSeen, PoolType, check_pool_target, overlaps
+from horcrux.store import Collection, Document, Store
+from horcrux.tasks import Task
+
+log = logging.getLogger(__name__)
+
+NAMED = 5
+"""How many of the things in the way a refusal names."""
+
+
+class OpenPool(msgspec.Struct, frozen=True):
+    """A pool of this node with what serves it."""
+
+    document: PoolDocument
+    driver: StorageDriver
+    images: ImageStore
+
+
+class Pools:
+    def __init__(
+        self,
+        store: Store,
+        drivers: Mapping[PoolType, StorageDriver],
+        tasks: TaskSubmitter,
+        events: Publisher,
+        *,
+        node: NodeId,
+        node_name: str,
+        default_target: Path,
+        clock: Clock,
+        images_of: Callable[[PoolDocument], ImageStore],
+    ) -> None:
+        self._documents = Collection(store, "pool", PoolDocument)
+        self._drivers = drivers
+        self._tasks = tasks
+        self._events = events
+        self._node = node
+        self._node_name = node_name
+        self._default_target = default_target
+        self._clock = clock
+        self._images_of = images_of
+        self._ours: dict[PoolId, OpenPool] = {}
+        self._usable: set[PoolId] = set()
+        self._at_work: Counter[PoolId] = Counter()
+        self._closing: set[PoolId] = set()
+        tasks.recovery("pool.remove", self._uncreate)
+
+    async def start(self) -> None:
+        """Every pool of this node is open, or said to be broken; a node without any gets the pool `local`."""
+        documents = [document.value for document in await self._documents.list()]
+        ours = [document for document in documents if document.node == self._node]
+        if not ours:
+            ours = [await self._make_default({document.id for document in documents})]
+        await asyncio.gather(*(self._try_open(document) for document in ours))
+
+    def usable(self) -> frozenset[str]:
+        """Ids of the pools that could be opened."""
+        return frozenset(self._usable)
+
+    def ours(self) -> Sequence[OpenPool]:
+        return list(self._ours.values())
+
+    def find(self, pool_id: str) -> OpenPool:
+        """A pool of this node, usable or not; NotFound."""
+        pool = self._ours.get(PoolId(pool_id))
+        if pool is None:
+            raise NotFound(f"this node has no pool {pool_id}", kind="pool", id=pool_id)
+        return pool
+
+    @asynccontextmanager
+    async def using(self, pool_id: str) -> AsyncIterator[OpenPool]:
+        """The pool, active, and not deleted while the block runs. A pool that was stopped from outside is opened again.
+        NotFound; Unavailable when it cannot be opened."""
+        pool = self.find(pool_id)
+        id_ = pool.document.id
+        if id_ in self._closing:
+            raise Busy(f"pool {pool_id} is being deleted", pool=pool_id)
+        self._at_work[id_] += 1
+        try:
+            if not (await pool.driver.look(pool.document)).is_active:
+                await self._open(pool)
+            yield pool
+        finally:
+            self._at_work[id_] -= 1
+
+    async def views(self) -> list[PoolView]:
+        """Every pool of the cluster, by id; sizes of this node's only."""
+        documents = await self._documents.list()
+        return list(await asyncio.gather(*(self._view(document) for document in documents)))
+
+    async def view(self, pool_id: str) -> PoolView:
+        return await self._view(await self._documents.get(pool_id))
+
+    async def tell(self, pool_id: PoolId) -> None:
+        """Whoever listens knows how the pool is now."""
+        self._events.publish("pool", pool_id, await self.view(pool_id), Scope.STORAGE_READ)
+
+    async def create(self, order: NewPool, asked: Asked) -> Task:
+        document = await self._checked(order)
+        if await self._documents.find(document.id) is not None:
+            raise AlreadyExists(f"pool {document.id} exists already", kind="pool", id=document.id)
+        for other in self._ours.values():
+            if overlaps(document.target, other.document.target):
+                words = f"{document.target} lies in or around the folder of pool {other.document.id}"
+                raise invalid_field("target", words)
+
+        async def body(run: TaskRun) -> Mapping[str, object]:
+            await run.undo("pool.remove", document=msgspec.json.encode(document).decode())
+            await run.stage(f"opening folder {document.target}", 0.2)
+            pool = self._serve(document)
+            await self._open(pool)
+            await run.stage("recording it", 0.8)
+            await self._documents.create(document.id, document)
+            self._ours[document.id] = pool
+            await run.commit()
+            await self.tell(document.id)
+            return _json(await self.view(document.id))
+
+        return await self._tasks.submit(
+            asked.order("pool.create", f"storage/{document.id}", f"pool/{document.id}"), body
+        )
+
+    async def delete(self, pool_id: str, revision: int | None, asked: Asked) -> Task:
+        found = await self._documents.get(pool_id)
+        pool = self.find(pool_id)
+        if revision is not None and revision != found.revision:
+            raise Stale(f"pool {pool_id} has changed meanwhile", current=_json(await self._view(found)))
+
+        async def body(run: TaskRun) -> None:
+            id_ = pool.document.id
+            self._closing.add(id_)
+            try:
+                await self._check_empty(pool)
+                await run.stage("removing it")
+                await pool.driver.remove(pool.document)  # cut off here it is a pool still, and opened at the next start
+                await self._documents.delete(id_, found.revision)
+                self._ours.pop(id_, None)
+                self._usable.discard(id_)
+                self._events.publish("pool", id_, None, Scope.STORAGE_READ)
+            finally:
+                self._closing.discard(id_)
+
+        return await self._tasks.submit(asked.order("pool.delete", f"storage/{pool_id}", f"pool/{pool_id}"), body)
+
+    async def _checked(self, order: NewPool) -> PoolDocument:
+        id_ = check_name(order.id, "id")
+        offered = ", ".join(sorted(self._drivers))
+        if order.storage_type not in self._drivers:
+            raise invalid_field("storage_type", f"this host offers {offered}, not {order.storage_type[:40]}")
+        name = order.id if order.name is None else order.name
+        if not 1 <= len(name) <= 100 or not name.isprintable():
+            raise invalid_field("name", "1 to 100 printable characters")
+        return PoolDocument(
+            id=PoolId(id_),
+            name=name,
+            storage_type=PoolType(order.storage_type),
+            node=self._node,
+            target=check_pool_target(order.target, "target"),
+            created_at=self._clock.now(),
+        )
+
+    async def _make_default(self, taken: set[PoolId]) -> PoolDocument:
+        id_ = PoolId("local" if "local" not in taken else f"local-{self._node}")
+        document = PoolDocument(
+            id=id_,
+            name="Local",
+            storage_type=PoolType.DIR,
+            node=self._node,
+            target=str(self._default_target),
+            created_at=self._clock.now(),
+        )
+        await self._documents.create(id_, document)
+        log.info("made pool %s in folder %s", id_, document.target)
+        return document
+
+    def _serve(self, document: PoolDocument) -> OpenPool:
+        """Unavailable when this agent has no driver for it (a document from another version)."""
+        driver = self._drivers.get(document.storage_type)
+        if driver is None:
+            raise Unavailable(f"pool {document.id} is of type {document.storage_type}, which this host does not offer")
+        return OpenPool(document, driver, self._images_of(document))
+
+    async def _open(self, pool: OpenPool) -> None:
+        id_ = pool.document.id
+        self._usable.discard(id_)
+        await pool.driver.open(pool.document)
+        await pool.images.open()
+        self._usable.add(id_)
+
+    async def _try_open(self, document: PoolDocument) -> None:
+        try:
+            pool = self._ours[document.id] = self._serve(document)
+            await self._open(pool)
+        except HorcruxError as err:
+            log.warning("pool %s cannot be used: %s", document.id, err)
+
+    async def _view(self, document: Document[PoolDocument]) -> PoolView:
+        pool = self._ours.get(document.value.id)
+        if pool is not None:
+            seen = await pool.driver.look(document.value)
+        elif document.value.node == self._node:
+            seen = PoolSeen(id=document.value.id, is_active=False, reason="this agent does not serve it")
+        else:
+            seen = PoolSeen(id=document.value.id, is_active=False, reason=f"it is a pool of node {document.value.node}")
+        is_ours = document.value.node == self._node
+        return PoolView.of(document.value, document.revision, seen, self._node_name if is_ours else document.value.node)
+
+    async def _check_empty(self, pool: OpenPool) -> None:
+        id_ = pool.document.id
+        if self._at_work[id_]:
+            raise Busy(f"a task is at work in pool {id_}; wait for it, or cancel it", pool=id_)
+        if not (await pool.driver.look(pool.document)).is_active:
+            await self._open(pool)
+        volumes = [v.name for v in await pool.driver.list_volumes(pool.document)]
+        images = [i.name for i in await pool.images.all()]
+        if volumes or images:
+            held = [f"volume {n}" for n in volumes] + [f"image {n}" for n in images]
+            more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
+            words = f"pool {id_} is not empty: {', '.join(held[:NAMED])}{more}; delete them first"
+            raise InUse(words, pool=id_, volumes=volumes[:NAMED], images=images[:NAMED])
+
+    async def _uncreate(self, args: Mapping[str, str]) -> None:
+        """Undo of a creation: the document, if it is the one that was to be, is gone, and the pool closed."""
+        document = msgspec.json.decode(args["document"], type=PoolDocument)
+        found = await self._documents.find(document.id)
+        if found is not None and found.value == document:
+            await self._documents.delete(document.id)
+        elif found is not None and found.value.node == self._node:
+            return
+        self._ours.pop(document.id, None)
+        self._usable.discard(document.id)
+        if (driver := self._drivers.get(document.storage_type)) is not None:
+            await driver.remove(document)
+
+
+def _json(view: msgspec.Struct) -> dict[str, object]:
+    return msgspec.convert(msgspec.to_builtins(view), dict[str, object])

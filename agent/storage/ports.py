@@ -1,0 +1,39 @@
+"""What the storage services need of their neighbours, and who asks them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from agent.tasks import TaskOrder
+from horcrux.compute.vm import RunState
+from horcrux.ids import UserName, VmId
+from horcrux.storage.volume import VolumeUse
+
+LetIn = Callable[[Path], object]
+"""Makes the folders above a path enterable for QEMU (`agent.host.reach.open_way`); blocks, idempotent."""
+
+
+class VolumeUses(Protocol):
+    """What VMs hold (`agent.compute.registry.VmRegistry` is the implementation). All from memory."""
+
+    def uses(self, pool: str) -> Mapping[str, VolumeUse]:
+        """By volume: the VM that has it as a disk."""
+        ...
+
+    def image_uses(self, pool: str) -> Mapping[str, VolumeUse]:
+        """By image: a VM that has it in its drive."""
+        ...
+
+    def state_of(self, vm_id: VmId) -> RunState: ...
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asked, and in which request."""
+
+    user: UserName
+    request_id: str = ""
+
+    def order(self, action: str, target: str, *locks: str) -> TaskOrder:
+        return TaskOrder(action=action, target=target, user=self.user, request_id=self.request_id, locks=locks)

@@ -1,0 +1,122 @@
+"""Storage of this node in one place: pools, volumes and images for the API, disks and seeds for the VM services.
+
+Start it before the task engine's `start()`: what that undoes lies in open pools. Recoveries are registered when it is made.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from agent.blocking import BlockingPool
+from agent.events import Publisher
+from agent.storage.driver import Progress, StorageDriver
+from agent.storage.fetch import Fetcher
+from agent.storage.image import ImageStore
+from agent.storage.images import Images
+from agent.storage.pools import Pools
+from agent.storage.ports import LetIn, VolumeUses
+from agent.storage.qemu_img import QemuImg
+from agent.storage.seed import SeedStore
+from agent.storage.volumes import Volumes
+from agent.tasks import TaskSubmitter
+from horcrux.clock import Clock
+from horcrux.compute.vm import CloudInit
+from horcrux.errors import NotFound
+from horcrux.ids import NodeId, PoolId, VmId
+from horcrux.storage.pool import PoolDocument, PoolType
+from horcrux.storage.volume import VOLUME_FORMATS, Image, Volume
+from horcrux.store import Store
+
+
+class StorageService:
+    """`pools`, `volumes` and `images` serve the API; the methods are what VMs need (`agent.compute.ports.Disks`)."""
+
+    def __init__(
+        self,
+        store: Store,
+        drivers: Mapping[PoolType, StorageDriver],
+        tasks: TaskSubmitter,
+        events: Publisher,
+        uses: VolumeUses,
+        *,
+        node: NodeId,
+        node_name: str,
+        state_dir: Path,
+        image_folders: Sequence[Path],
+        clock: Clock,
+        let_qemu_in: LetIn,
+    ) -> None:
+        self._files = BlockingPool("storage-files", 4)
+        qemu = QemuImg(self._files)
+
+        def images_of(pool: PoolDocument) -> ImageStore:
+            return ImageStore(pool.id, pool.target, files=self._files, qemu=qemu, clock=clock, let_qemu_in=let_qemu_in)
+
+        self.pools = Pools(
+            store,
+            drivers,
+            tasks,
+            events,
+            node=node,
+            node_name=node_name,
+            default_target=state_dir / "pools" / "local",
+            clock=clock,
+            images_of=images_of,
+        )
+        self.volumes = Volumes(self.pools, tasks, events, uses)
+        self.images = Images(self.pools, tasks, events, uses, Fetcher(self._files, image_folders))
+        self.tasks = tasks
+        self._seeds = SeedStore(state_dir / "seeds", self._files, let_qemu_in)
+
+    async def start(self) -> None:
+        """Pools are open; one that cannot be is reported in the log and in its view, and harms no other."""
+        await self.pools.start()
+
+    async def close(self) -> None:
+        """Its threads are gone. The drivers are closed by who made them."""
+        await asyncio.to_thread(self._files.close)
+
+    def volume_pools(self) -> frozenset[str]:
+        """Ids of the pools that volumes can be made in now."""
+        return self.pools.usable()
+
+    async def all_images(self) -> Mapping[tuple[str, str], Image]:
+        """By (pool, name)."""
+        return await self.images.everything()
+
+    async def has_volume(self, pool_id: PoolId, name: str) -> bool:
+        return await self.volumes.exists(pool_id, name)
+
+    async def create_disk(
+        self, pool_id: PoolId, name: str, size_bytes: int | None, image: str | None, progress: Callable[[float], None]
+    ) -> Volume:
+        """A new volume of `size_bytes` (None: the image's), empty or begun from an image of the pool.
+
+        Whoever calls holds the lock `volume/<pool>/<name>`, has found the name free and recorded the undo, in this order.
+        """
+        told: Progress = progress
+        return await self.volumes.make(pool_id, name, size_bytes, image, VOLUME_FORMATS[0], told)
+
+    async def delete_disk(self, pool_id: PoolId, name: str) -> None:
+        """Gone, also when it was gone before, or with its pool; who uses it is not asked."""
+        try:
+            self.pools.find(pool_id)
+        except NotFound:
+            return
+        await self.volumes.remove(pool_id, name)
+
+    async def find_disk(self, pool_id: PoolId, name: str) -> Volume:
+        """NotFound."""
+        return await self.volumes.find(pool_id, name)
+
+    async def image_path(self, pool_id: PoolId, name: str) -> str:
+        """NotFound."""
+        return await self.images.path(pool_id, name)
+
+    async def write_seed(self, vm_id: VmId, uuid: str, number: int, name: str, cloud_init: CloudInit) -> str:
+        """Path of the NoCloud seed, written anew; `number` counts its changes and is part of the instance id."""
+        return str(await self._seeds.write(vm_id, uuid, number, name, cloud_init))
+
+    async def delete_seed(self, vm_id: VmId) -> None:
+        """Gone, also when it was gone before."""
+        await self._seeds.delete(vm_id)

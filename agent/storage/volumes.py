@@ -1,0 +1,190 @@
+"""Volumes: made, grown and deleted as tasks; never deleted while a VM has them.
+
+The undo of a creation is recorded only after the name was found free, under the name's lock, so that it never removes
+a volume that was there before.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from agent.events import Publisher
+from agent.storage.driver import Progress
+from agent.storage.pools import OpenPool, Pools
+from agent.storage.ports import Asked, VolumeUses
+from agent.tasks import TaskRun, TaskSubmitter
+from horcrux.auth.permission import Scope
+from horcrux.compute.vm import RunState
+from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, invalid_field
+from horcrux.ids import VmId
+from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeView
+from horcrux.storage.image_check import qemu_format
+from horcrux.storage.volume import Image, Volume, VolumeUse, check_size_gb, check_volume_format, check_volume_name
+from horcrux.tasks import Task
+from horcrux.units import bytes_to_gib
+
+log = logging.getLogger(__name__)
+
+_AT_REST = (RunState.STOPPED, RunState.CRASHED)
+
+
+class Volumes:
+    def __init__(self, pools: Pools, tasks: TaskSubmitter, events: Publisher, uses: VolumeUses) -> None:
+        self._pools = pools
+        self._tasks = tasks
+        self._events = events
+        self._uses = uses
+        tasks.recovery("volume.delete", self._uncreate)
+
+    async def views(self, pool_id: str) -> list[VolumeView]:
+        """By name, with who has each."""
+        async with self._pools.using(pool_id) as pool:
+            volumes = await pool.driver.list_volumes(pool.document)
+        uses = self._uses.uses(pool_id)
+        return [VolumeView.of(volume, uses.get(volume.name)) for volume in volumes]
+
+    async def create(self, pool_id: str, order: NewVolume, asked: Asked) -> Task:
+        name = check_volume_name(order.name, "name")
+        check_volume_format(order.format, "format")
+        if order.size_gb is None and order.image is None:
+            raise invalid_field("size_gb", "needed, unless the volume begins from an image")
+        size_bytes = None if order.size_gb is None else check_size_gb(order.size_gb, "size_gb")
+        if await self.exists(pool_id, name):
+            raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
+        if order.image is not None:
+            check_fits(await self._image(pool_id, order.image, "image"), size_bytes, "size_gb")
+
+        async def body(run: TaskRun) -> Mapping[str, object]:
+            if await self.exists(pool_id, name):
+                raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
+            await run.undo("volume.delete", pool=pool_id, name=name)
+            await run.stage(f"making volume {name}" + (f" from image {order.image}" if order.image else ""))
+            volume = await self.make(pool_id, name, size_bytes, order.image, order.format, run.progress)
+            await run.commit()
+            return self._told(volume)
+
+        return await self._tasks.submit(
+            asked.order("volume.create", _target(pool_id, name), _lock(pool_id, name)), body
+        )
+
+    async def resize(self, pool_id: str, name: str, order: ResizeVolume, asked: Asked) -> Task:
+        size_bytes = check_size_gb(order.size_gb, "size_gb")
+        await self.find(pool_id, name)
+        use = self._uses.uses(pool_id).get(name)
+        locks = [_lock(pool_id, name)] + ([f"vm/{use.vm_id}"] if use else [])
+
+        async def body(run: TaskRun) -> Mapping[str, object]:
+            self._check_at_rest(name, self._uses.uses(pool_id).get(name))
+            await run.stage(f"growing volume {name}")
+            async with self._pools.using(pool_id) as pool:
+                volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
+            return self._told(volume)
+
+        return await self._tasks.submit(asked.order("volume.resize", _target(pool_id, name), *locks), body)
+
+    async def delete(self, pool_id: str, name: str, asked: Asked) -> Task:
+        await self.find(pool_id, name)
+        self._check_unused(pool_id, name)
+
+        async def body(run: TaskRun) -> None:
+            self._check_unused(pool_id, name)
+            await run.stage(f"deleting volume {name}")
+            await self.remove(pool_id, name)
+
+        return await self._tasks.submit(
+            asked.order("volume.delete", _target(pool_id, name), _lock(pool_id, name)), body
+        )
+
+    async def find(self, pool_id: str, name: str) -> Volume:
+        """NotFound."""
+        async with self._pools.using(pool_id) as pool:
+            return await pool.driver.find_volume(pool.document, check_volume_name(name, "name"))
+
+    async def exists(self, pool_id: str, name: str) -> bool:
+        try:
+            await self.find(pool_id, name)
+        except NotFound:
+            self._pools.find(pool_id)  # it is the volume that is not there, not the pool
+            return False
+        return True
+
+    async def make(
+        self, pool_id: str, name: str, size_bytes: int | None, image: str | None, format_: str, progress: Progress
+    ) -> Volume:
+        """A new volume, empty or begun from an image. Who calls has recorded how it is undone."""
+        async with self._pools.using(pool_id) as pool:
+            if image is not None:
+                volume = await self._fill(pool, name, size_bytes, image, format_, progress)
+            elif size_bytes is not None:
+                volume = await pool.driver.create_volume(pool.document, name, size_bytes, format_)
+            else:
+                raise invalid_field("size_gb", "needed, unless the volume begins from an image")
+        self._told(volume)
+        return volume
+
+    async def remove(self, pool_id: str, name: str) -> None:
+        """Gone, also when it was gone before; who uses it is not asked."""
+        async with self._pools.using(pool_id) as pool:
+            await pool.driver.delete_volume(pool.document, check_volume_name(name, "name"))
+        self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
+
+    async def _fill(
+        self, pool: OpenPool, name: str, size_bytes: int | None, image_name: str, format_: str, progress: Progress
+    ) -> Volume:
+        image = await pool.images.find(image_name)
+        check_fits(image, size_bytes, "size_gb")
+        with pool.images.reading(image_name) as path:
+            volume = await pool.driver.fill_volume(
+                pool.document, name, path, qemu_format(image.format), format_, progress
+            )
+        if size_bytes is not None and size_bytes > volume.capacity_bytes:
+            volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
+        return volume
+
+    async def _image(self, pool_id: str, name: str, field: str) -> Image:
+        async with self._pools.using(pool_id) as pool:
+            try:
+                return await pool.images.find(check_volume_name(name, field))
+            except NotFound as err:
+                raise invalid_field(field, str(err)) from err
+
+    def _told(self, volume: Volume) -> dict[str, object]:
+        """The volume as the API shows it; whoever listens has been told."""
+        view = VolumeView.of(volume, self._uses.uses(volume.pool).get(volume.name))
+        self._events.publish("volume", f"{volume.pool}/{volume.name}", view, Scope.STORAGE_READ)
+        return msgspec.convert(msgspec.to_builtins(view), dict[str, object])
+
+    def _check_unused(self, pool_id: str, name: str) -> None:
+        use = self._uses.uses(pool_id).get(name)
+        if use is not None:
+            words = f"volume {name} is {use.disk} of VM {use.vm_id}; delete the VM, or take the disk from it"
+            raise InUse(words, used_by={"vm_id": use.vm_id, "disk": use.disk})
+
+    def _check_at_rest(self, name: str, use: VolumeUse | None) -> None:
+        if use is None:
+            return
+        state = self._uses.state_of(VmId(use.vm_id))
+        if state not in _AT_REST:
+            words = f"volume {name} is {use.disk} of VM {use.vm_id}, which is {state}; shut it down, then resize"
+            raise Conflict(words, used_by={"vm_id": use.vm_id, "disk": use.disk})
+
+    async def _uncreate(self, args: Mapping[str, str]) -> None:
+        try:
+            await self.remove(args["pool"], args["name"])
+        except NotFound:
+            log.info("volume %s went with its pool %s", args["name"], args["pool"])
+
+
+def check_fits(image: Image, size_bytes: int | None, field: str) -> None:
+    if size_bytes is not None and size_bytes < image.virtual_size_bytes:
+        least = bytes_to_gib(image.virtual_size_bytes)
+        raise invalid_field(field, f"image {image.name} needs at least {least} GiB ({image.virtual_size_bytes} bytes)")
+
+
+def _lock(pool_id: str, name: str) -> str:
+    return f"volume/{pool_id}/{name}"
+
+
+def _target(pool_id: str, name: str) -> str:
+    return f"storage/{pool_id}/volumes/{name}"
