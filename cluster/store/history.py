@@ -23,9 +23,9 @@ Replay = Callable[[int], Awaitable[tuple[Sequence[Event], int]]]
 class History:
     """Events of the revisions `first` to `revision`; bounded, the older half goes when it is full."""
 
-    def __init__(self, revision: int, *, max_events: int, max_bytes: int) -> None:
+    def __init__(self, revision: int, *, first: int, max_events: int, max_bytes: int) -> None:
         self.revision = revision
-        self.first = revision + 1
+        self.first = first
         self.is_closed = False
         self._max_events = max_events
         self._max_bytes = max_bytes

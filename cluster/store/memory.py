@@ -53,7 +53,7 @@ class MemoryStore:
     def __init__(self, clock: Clock) -> None:
         self._leases = Leases(clock, self._end_lease)
         self._rows = _Rows(self._leases)
-        self._history = History(1, max_events=KEPT_EVENTS, max_bytes=KEPT_BYTES)
+        self._history = History(1, first=1, max_events=KEPT_EVENTS, max_bytes=KEPT_BYTES)
         self._locks = Locks(self)
         self._lease_ids = count(1)
 

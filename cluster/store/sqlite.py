@@ -79,7 +79,9 @@ class SqliteStore:
         self._thread = thread
         self._log = log
         self._leases = Leases(clock, self._end_lease)
-        self._history = History(revision, max_events=KEPT_IN_MEMORY_EVENTS, max_bytes=KEPT_IN_MEMORY_BYTES)
+        self._history = History(
+            revision, first=revision + 1, max_events=KEPT_IN_MEMORY_EVENTS, max_bytes=KEPT_IN_MEMORY_BYTES
+        )
         self._locks = Locks(self)
 
     @classmethod
