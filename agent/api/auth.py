@@ -22,10 +22,10 @@ from agent.api.auth_bodies import (
 from agent.auth.service import AuthService
 from agent.auth.sessions import SignedIn
 from agent.auth.views import TokenView, UserView, token_view, user_view
+from agent.http.middleware.auth import SESSION_COOKIE
 from agent.http.route import OPEN, AnyRoute, Call, Limit, Nothing, Reply, Route
 from horcrux.auth.permission import Scope
 
-COOKIE = "horcrux_session"
 B = TypeVar("B")
 V = TypeVar("V")
 
@@ -50,7 +50,7 @@ class _SessionCalls:
 
     async def logout(self, call: Call[Nothing, Nothing]) -> Reply:
         await self._service.logout(call.principal)
-        return Reply(headers={"Set-Cookie": _cookie("", 0, is_tls=call.raw.secure)})
+        return Reply(headers={"Set-Cookie": session_cookie("", 0, is_tls=call.raw.secure)})
 
     async def me(self, call: Call[Nothing, Nothing]) -> Me:
         principal = call.principal
@@ -83,7 +83,7 @@ class _SessionCalls:
         )
         headers = {"Cache-Control": "no-store"}
         if with_cookie:
-            headers["Set-Cookie"] = _cookie(signed_in.token, signed_in.lasts_s, is_tls=call.raw.secure)
+            headers["Set-Cookie"] = session_cookie(signed_in.token, signed_in.lasts_s, is_tls=call.raw.secure)
         return Reply(body=body, headers=headers)
 
 
@@ -283,10 +283,10 @@ def _token_routes(calls: _TokenCalls) -> tuple[object, ...]:
     )
 
 
-def _cookie(token: str, max_age_s: int, *, is_tls: bool) -> str:
+def session_cookie(token: str, max_age_s: int, *, is_tls: bool) -> str:
     """A cookie that scripts cannot read and other sites cannot send (RFC 6265bis)."""
     secure = "; Secure" if is_tls else ""
-    return f"{COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+    return f"{SESSION_COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
 def _page(rows: Iterable[V], key: Callable[[V], str], page: Page) -> list[V]:

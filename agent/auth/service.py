@@ -31,8 +31,7 @@ WRONG = "user name or password is wrong, or the account is disabled"
 """One sentence for all three: it does not tell which names exist."""
 TICK_S = 5.0
 """How late a console hears that its session has expired."""
-USAGE_EVERY_TICKS = 12
-SWEEP_EVERY_TICKS = 120
+SWEEP_EVERY_MINUTES = 10
 
 log = logging.getLogger(__name__)
 
@@ -195,19 +194,24 @@ class AuthService:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._state.follow(), name="auth-follow")
+            group.create_task(self._notice_expiry(), name="auth-expiry")
             group.create_task(self._keep_house(), name="auth-housekeeping")
 
-    async def _keep_house(self) -> None:
-        tick = 0
+    async def _notice_expiry(self) -> None:
+        """Apart from the housekeeping: a store that is slow to answer must not keep expired consoles open."""
         while True:
             await self._clock.sleep(TICK_S)
-            tick += 1
             for _, woken in self._watched.values():
                 woken.set()
+
+    async def _keep_house(self) -> None:
+        minutes = 0
+        while True:
+            await self._clock.sleep(60)
+            minutes += 1
             try:
-                if tick % USAGE_EVERY_TICKS == 0:
-                    await self.tokens.write_usage()
-                if tick % SWEEP_EVERY_TICKS == 0:
+                await self.tokens.write_usage()
+                if minutes % SWEEP_EVERY_MINUTES == 0:
                     await self.sweep()
             except Unavailable as error:
                 log.warning("sign-in housekeeping waits for the store: %s", error)

@@ -91,17 +91,24 @@ class ApiTokens:
 
     async def write_usage(self) -> None:
         """Uses since the last call are in the store, for tokens whose last written use is `USED_EVERY_S` ago."""
-        used, self._sessions.used_at = self._sessions.used_at, {}
-        for token_id, used_at in used.items():
-            document = await self._state.token_documents.find(token_id)
-            if document is None or used_at - (document.value.last_used_at or 0) < USED_EVERY_S:
-                continue
-            token = msgspec.structs.replace(document.value, last_used_at=used_at)
-            try:
-                revision = await self._state.token_documents.replace(token_id, document, token)
-            except Stale:
-                continue  # another node wrote its own use at the same moment, or it was deleted
-            self._state.tokens.wrote(token_id, token, revision)
+        used = self._sessions.used_at
+        for token_id, used_at in list(used.items()):
+            known = self._state.tokens.get(token_id)
+            if known is not None and used_at - (known.last_used_at or 0) >= USED_EVERY_S:
+                await self._write_use(token_id, used_at)
+            if used.get(token_id) == used_at:
+                del used[token_id]
+
+    async def _write_use(self, token_id: str, used_at: int) -> None:
+        document = await self._state.token_documents.find(token_id)
+        if document is None:
+            return
+        token = msgspec.structs.replace(document.value, last_used_at=used_at)
+        try:
+            revision = await self._state.token_documents.replace(token_id, document, token)
+        except Stale:
+            return  # another node wrote its own use at the same moment, or the token was deleted
+        self._state.tokens.wrote(token_id, token, revision)
 
     async def sweep(self) -> None:
         """Tokens whose owner is gone are gone too."""

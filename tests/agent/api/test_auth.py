@@ -4,6 +4,7 @@ from http.cookies import SimpleCookie
 
 import pytest
 
+from agent.api.auth import session_cookie
 from horcrux.auth.permission import Role
 from tests.support.auth import PASSWORD
 from tests.support.auth_http import SignInServer, sign_in_server
@@ -202,3 +203,8 @@ async def test_users_who_sign_in_at_once_all_get_in(server: SignInServer, admin:
     body = {"username": "root", "password": PASSWORD}
     answers = await asyncio.gather(*(server.call("POST", "/api/auth/login", body) for _ in range(10)))
     assert [status for status, _, _ in answers] == [200] * 10
+
+
+@pytest.mark.parametrize(("is_tls", "ends_with"), [(True, "; Secure"), (False, "; SameSite=Strict")])
+def test_over_tls_the_cookie_never_travels_in_the_clear(is_tls: bool, ends_with: str) -> None:
+    assert session_cookie("t", 60, is_tls=is_tls).endswith(ends_with)

@@ -3,11 +3,10 @@ import asyncio
 import pytest
 
 from agent.auth.service import AuthService
-from cluster.store.memory import MemoryStore
 from horcrux.auth.account import User
 from horcrux.auth.permission import Role
 from horcrux.errors import Invalid, InvalidFields, Unauthenticated
-from horcrux.store import Collection
+from horcrux.store import Collection, Store
 from tests.support.auth import PASSWORD, signing_in, with_admin
 from tests.support.clock import FakeClock
 
@@ -59,7 +58,7 @@ async def test_two_who_use_the_link_at_once_make_one_administrator(service: Auth
     assert len(service.users.all()) == 1
 
 
-async def test_two_nodes_of_one_store_make_one_administrator(store: MemoryStore, clock: FakeClock) -> None:
+async def test_two_nodes_of_one_store_make_one_administrator(store: Store, clock: FakeClock) -> None:
     async with signing_in(store, clock) as one, signing_in(store, clock) as two:
         secret = secret_of(await two.first_start(None))
         outcomes = await asyncio.gather(
@@ -92,7 +91,7 @@ async def test_without_a_link_no_secret_works(service: AuthService) -> None:
         await service.setup("", "ada", PASSWORD)
 
 
-async def test_each_start_makes_a_new_link(store: MemoryStore, clock: FakeClock) -> None:
+async def test_each_start_makes_a_new_link(store: Store, clock: FakeClock) -> None:
     async with signing_in(store, clock) as service:
         first = secret_of(await service.first_start(None))
     async with signing_in(store, clock) as service:

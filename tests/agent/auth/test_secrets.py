@@ -4,11 +4,10 @@ import pytest
 
 from agent.api.auth_bodies import CreatedToken, Login, NewUser, PasswordChange, Session, Setup, UserChange
 from agent.auth.service import AuthService
-from cluster.store.memory import MemoryStore
 from horcrux.auth.account import SigningKey, User
 from horcrux.auth.permission import Role
 from horcrux.errors import HorcruxError
-from horcrux.store import Collection
+from horcrux.store import Collection, Store
 from tests.support.auth import Heard
 
 PASSWORD = "a-very-secret-password"
@@ -16,7 +15,7 @@ SECRET = "a-very-secret-secret"
 
 
 async def test_nothing_secret_gets_into_logs_errors_events_or_reprs(
-    service: AuthService, store: MemoryStore, heard: Heard, caplog: pytest.LogCaptureFixture
+    service: AuthService, store: Store, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     seen: list[object] = []

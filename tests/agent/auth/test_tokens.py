@@ -4,12 +4,11 @@ import pytest
 
 from agent.auth.service import AuthService
 from agent.auth.tokens import MAX_TOKENS
-from cluster.store.memory import MemoryStore
 from horcrux.auth.account import ApiToken
 from horcrux.auth.permission import ROLE_SCOPES, Role, Scope
 from horcrux.auth.principal import Ended, Principal
 from horcrux.errors import Conflict, Forbidden, Invalid, InvalidFields, NotFound, Stale, Unauthenticated
-from horcrux.store import Collection
+from horcrux.store import Collection, Store
 from tests.support.auth import PASSWORD, Heard, becomes_true, signing_in, with_admin
 from tests.support.clock import FakeClock
 
@@ -184,9 +183,7 @@ async def test_an_api_token_is_no_session_to_log_out(service: AuthService) -> No
     service.authenticate(new.bearer)
 
 
-async def test_the_last_use_is_written_down_coarsely(
-    service: AuthService, store: MemoryStore, clock: FakeClock
-) -> None:
+async def test_the_last_use_is_written_down_coarsely(service: AuthService, store: Store, clock: FakeClock) -> None:
     ada = await signed_in(service, "ada", Role.VIEWER)
     new = await service.tokens.create(ada, "ci", None, None)
     tokens = Collection(store, "token", ApiToken)
@@ -210,7 +207,7 @@ async def test_the_last_use_is_written_down_coarsely(
 
 
 async def test_a_token_made_while_its_owner_is_removed_does_not_hold_and_is_swept_away(
-    service: AuthService, store: MemoryStore
+    service: AuthService, store: Store
 ) -> None:
     await with_admin(service)
     ada = await signed_in(service, "ada", Role.VIEWER)
@@ -231,7 +228,7 @@ async def test_a_token_made_while_its_owner_is_removed_does_not_hold_and_is_swep
     assert await tokens.list() == []
 
 
-async def test_tokens_made_on_one_node_work_on_the_other(store: MemoryStore, clock: FakeClock) -> None:
+async def test_tokens_made_on_one_node_work_on_the_other(store: Store, clock: FakeClock) -> None:
     async with signing_in(store, clock) as one, signing_in(store, clock) as two:
         ada = await signed_in(one, "ada", Role.VIEWER)
         new = await one.tokens.create(ada, "ci", None, None)

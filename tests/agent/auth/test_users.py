@@ -9,7 +9,7 @@ from cluster.store.memory import MemoryStore
 from horcrux.auth.account import ApiToken, User
 from horcrux.auth.permission import Role
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, InvalidFields, NotFound, Stale
-from horcrux.store import Collection
+from horcrux.store import Collection, Store
 from tests.support.auth import PASSWORD, signing_in, with_admin
 from tests.support.clock import FakeClock
 
@@ -106,7 +106,7 @@ async def test_administrators_who_act_against_each_other_at_once_never_leave_non
         assert any(user.is_acting_admin for user in left)
 
 
-async def test_removing_a_user_removes_its_api_tokens(service: AuthService, store: MemoryStore) -> None:
+async def test_removing_a_user_removes_its_api_tokens(service: AuthService, store: Store) -> None:
     principal = service.authenticate(await with_admin(service))
     await service.users.create("next", PASSWORD, Role.ADMIN)
     for number in range(3):
