@@ -3,7 +3,7 @@
 Started as a file (`python -I launch.py PARENT_PID USER ARGUMENT…`, USER may be `-`), never imported by the agent. All that is
 imported is imported before the user changes, since the program may live where that user cannot read (`/root`).
 PR_SET_PDEATHSIG is cleared by a change of user (prctl(2)), therefore it comes last; a parent that died before is seen by
-its pid.
+its pid. SIGKILL, because websockify can miss a SIGTERM; its forked children end with the sockets they serve.
 """
 
 import ctypes
@@ -45,7 +45,7 @@ def main() -> None:
     if user != "-":
         _become(user)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent_pid):
         sys.exit("the agent has ended")
     sys.argv = ["websockify", *arguments]

@@ -20,6 +20,7 @@ from agent.console.vm_states import VmStates, why_gone
 from agent.console.websockify import VncGate
 from horcrux.clock import Clock
 from horcrux.errors import Unavailable, Unreachable
+from horcrux.ids import VmId
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class VncRelay:
         browser = await accept(request, max_message_bytes=MAX_INPUT_BYTES)
         closing = LEFT
         try:
-            closing = await self._relay(browser, viewer)
+            closing = await first_end(self._relay(browser, viewer), viewer.ended())
         finally:
             await close(request, browser, closing)
         return browser
@@ -51,10 +52,10 @@ class VncRelay:
         vm_id = viewer.ticket.vm_id
         try:
             async with self._screen(self._paths.vnc_socket(vm_id)) as screen:
-                return await first_end(_input(browser, screen), self._output(screen, browser, viewer), viewer.ended())
+                return await first_end(_input(browser, screen), self._output(screen, browser, vm_id))
         except (Unavailable, Unreachable) as err:
             log.warning("no way to the screen: vm=%s cause=%s", vm_id, err)
-            return await first_end(why_gone(self._states, vm_id, self._clock), viewer.ended())
+            return await why_gone(self._states, vm_id, self._clock)
 
     @asynccontextmanager
     async def _screen(self, socket: str) -> AsyncIterator[ClientWebSocketResponse]:
@@ -76,13 +77,13 @@ class VncRelay:
             async with screen:
                 yield screen
 
-    async def _output(self, screen: ClientWebSocketResponse, browser: web.WebSocketResponse, viewer: Viewer) -> Closing:
+    async def _output(self, screen: ClientWebSocketResponse, browser: web.WebSocketResponse, vm_id: VmId) -> Closing:
         try:
             async for message in screen:
                 await browser.send_bytes(message.data)
         except ConnectionError:
             return LEFT
-        return await why_gone(self._states, viewer.ticket.vm_id, self._clock)
+        return await why_gone(self._states, vm_id, self._clock)
 
 
 async def _input(browser: web.WebSocketResponse, screen: ClientWebSocketResponse) -> Closing:

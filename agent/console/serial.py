@@ -21,7 +21,7 @@ from aiohttp import WSMsgType, web
 
 from agent.compute.driver import ConsolePaths
 from agent.console.closing import GOING_AWAY, LEFT, LOST, TOO_SLOW, VM_STOPPED, Closing
-from agent.console.serial_log import LogMark, SerialLogs
+from agent.console.serial_log import SerialLogs
 from agent.console.sockets import accept, close, first_end
 from agent.console.viewers import Viewer
 from agent.console.vm_states import VmStates, has_guest
@@ -39,6 +39,7 @@ LOST_AFTER_S = 15.0
 _CHUNK_BYTES = 16 * 1024
 _RETRY_EVERY_S = 0.1
 _LONGEST_OVERLAP_BYTES = 4096
+_KNOWN_BY_BYTES = 256
 
 
 class Tap:
@@ -97,7 +98,6 @@ class SerialLine:
         self.taps: set[Tap] = set()
         self.typed: asyncio.Queue[bytes] = asyncio.Queue(maxsize=16)
         self._recent = bytearray()
-        self._mark: LogMark | None = None
         self.is_over = False
 
     def add(self, tap: Tap) -> None:
@@ -143,16 +143,12 @@ class SerialLine:
         try:
             await self._replay(reader)
             await first_end(self._output(reader), self._input(writer))
-            self._mark = await self._logs.mark(self._vm_id)
         finally:
             writer.close()
 
     async def _replay(self, reader: asyncio.StreamReader) -> None:
-        """Begins with what the log holds. What came meanwhile may stand in the log too, and is told once."""
-        if self._mark is None:
-            logged = await self._logs.tail(self._vm_id, REPLAY_BYTES)
-        else:
-            logged = await self._logs.since(self._vm_id, self._mark, REPLAY_BYTES)
+        """Begins with what the log holds and nobody was told. What came meanwhile may stand there too, and is told once."""
+        logged = unseen(await self._logs.tail(self._vm_id, REPLAY_BYTES), bytes(self._recent))
         came = b""
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(0):
@@ -244,6 +240,13 @@ class SerialHub:
     def _cancel_lines(self) -> None:
         for _, task in self._lines.values():
             task.cancel()
+
+
+def unseen(logged: bytes, told: bytes) -> bytes:
+    """What of `logged` comes after the end of `told`; all of it when that end is not in there, as in the log of a new start."""
+    last = told[-_KNOWN_BY_BYTES:]
+    at = logged.rfind(last) if last else -1
+    return logged if at < 0 else logged[at + len(last) :]
 
 
 def overlap(logged: bytes, came: bytes) -> int:

@@ -3,24 +3,12 @@
 import os
 from pathlib import Path
 
-import msgspec
-
 from agent.blocking import BlockingPool
 from agent.compute.driver import ConsolePaths
 from horcrux.ids import VmId
 
 MAX_TAIL_BYTES = 1 << 20
 DEFAULT_TAIL_BYTES = 1 << 16
-
-
-class LogMark(msgspec.Struct, frozen=True):
-    """A place in a log: the file as it was then (a guest's start or a rotation makes another one), and its length."""
-
-    file: tuple[int, int]
-    size_bytes: int
-
-
-NO_MARK = LogMark((0, 0), 0)
 
 
 class SerialLogs:
@@ -36,14 +24,6 @@ class SerialLogs:
 
     async def tail(self, vm_id: VmId, tail_bytes: int) -> bytes:
         return await self._files.run(read_log, Path(self._paths.serial_log(vm_id)), tail_bytes)
-
-    async def mark(self, vm_id: VmId) -> LogMark:
-        """Where the log ends now."""
-        return await self._files.run(_mark, Path(self._paths.serial_log(vm_id)))
-
-    async def since(self, vm_id: VmId, mark: LogMark, at_most_bytes: int) -> bytes:
-        """What was written since `mark`, its last `at_most_bytes` when it is more; all of a file that was begun since."""
-        return await self._files.run(_since, Path(self._paths.serial_log(vm_id)), mark, at_most_bytes)
 
 
 def read_log(path: Path, tail_bytes: int) -> bytes:
@@ -63,18 +43,3 @@ def _end_of(path: Path, size_bytes: int) -> bytes:
             return file.read(size_bytes)
     except FileNotFoundError:
         return b""
-
-
-def _mark(path: Path) -> LogMark:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return NO_MARK
-    return LogMark((found.st_dev, found.st_ino), found.st_size)
-
-
-def _since(path: Path, mark: LogMark, at_most_bytes: int) -> bytes:
-    now = _mark(path)
-    grown = now.size_bytes - mark.size_bytes
-    is_longer = now.file == mark.file and grown >= 0
-    return _end_of(path, min(grown if is_longer else now.size_bytes, at_most_bytes))

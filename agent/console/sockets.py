@@ -29,9 +29,11 @@ async def accept(request: web.Request, *, max_message_bytes: int) -> web.WebSock
 
 async def close(request: web.Request, socket: web.WebSocketResponse, closing: Closing) -> None:
     """The socket is closed and the peer was told why; one that does not read is cut off after a few seconds."""
+    # wait_for, since asyncio.timeout does not fire in a task that has been cancelled before (CPython 3.11.2, gh-102780).
     try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S + 1):
-            await socket.close(code=closing.code, message=closing.reason.encode()[:123])
+        await asyncio.wait_for(
+            socket.close(code=closing.code, message=closing.reason.encode()[:123]), CLOSE_TIMEOUT_S + 1
+        )
     except TimeoutError:
         if request.transport is not None:
             request.transport.abort()

@@ -14,6 +14,7 @@ import logging
 import os
 import pwd
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME_S = 10
 START_TIMEOUT_S = 15.0
-STOP_TIMEOUT_S = 5.0
 SHORTEST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 _PROBE_EVERY_S = 0.05
@@ -173,7 +173,7 @@ class Websockify:
             stderr=output_fd,
             env={"PATH": "/usr/bin:/bin"},
             cwd="/",
-            start_new_session=True,  # an interrupt at the terminal is the agent's to handle
+            start_new_session=True,  # a group to kill; and an interrupt at the terminal is the agent's to handle
         )
         self.pid = process.pid
         try:
@@ -253,15 +253,10 @@ async def _takes_connections(socket: Path) -> bool:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """The process is gone: asked, then killed."""
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
+    """The process and those it forked are gone. Killed, not asked: it holds nothing, and 0.13.0 can miss a SIGTERM for good
+    (seen in 1 of 20 when it came within 30 ms of a connection)."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 

@@ -164,6 +164,7 @@ class Console:
         self.port = 0
         self.screens: dict[VmId, Screen] = {}
         self.client = ClientSession()
+        self._seen: list[ClientWebSocketResponse] = []
 
     async def boot(self, *names: str) -> list[VmId]:
         """VMs that run, each with a screen that says `I am <id>;`."""
@@ -187,7 +188,14 @@ class Console:
             return answer.status, await answer.text()
 
     async def see(self, url: str, **headers: str) -> ClientWebSocketResponse:
-        return await self.client.ws_connect(url, protocols=("binary",), headers=headers)
+        socket = await self.client.ws_connect(url, protocols=("binary",), headers=headers)
+        self._seen.append(socket)
+        return socket
+
+    async def leave(self) -> None:
+        """Closes what was opened and is not closed yet, as a browser that leaves the page."""
+        for socket in self._seen:
+            await socket.close()
 
     async def watch(self, vm_id: str, kind: str = "vnc") -> ClientWebSocketResponse:
         return await self.see((await self.ticket(vm_id, kind)).url)
@@ -225,6 +233,7 @@ async def console(*, clock: Clock | None = None, viewers_per_vm: int = 16) -> As
         stack.push_async_callback(built.client.close)
         await stack.enter_async_context(_served(built))
         stack.push_async_callback(_close_screens, built)
+        stack.push_async_callback(built.leave)
         stack.callback(service.close)
         yield built
 
