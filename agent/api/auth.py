@@ -32,10 +32,13 @@ V = TypeVar("V")
 
 def routes(service: AuthService) -> Sequence[AnyRoute]:
     """The rows of this segment."""
+    sessions, users, tokens = _SessionCalls(service), _UserCalls(service), _TokenCalls(service)
     rows = (
-        *_session_routes(_SessionCalls(service)),
-        *_user_routes(_UserCalls(service)),
-        *_token_routes(_TokenCalls(service)),
+        *_session_routes(sessions),
+        *_setup_routes(sessions),
+        *_user_routes(users),
+        *_user_change_routes(users),
+        *_token_routes(tokens),
     )
     return cast("Sequence[AnyRoute]", rows)  # Route is invariant in its body and query
 
@@ -171,6 +174,11 @@ def _session_routes(calls: _SessionCalls) -> tuple[object, ...]:
             limit=Limit.LOGIN,
             description="Ends all your sessions; the answer holds a fresh one. API tokens go on.",
         ),
+    )
+
+
+def _setup_routes(calls: _SessionCalls) -> tuple[object, ...]:
+    return (
         Route(
             "GET",
             "/api/auth/setup",
@@ -224,6 +232,11 @@ def _user_routes(calls: _UserCalls) -> tuple[object, ...]:
             response=UserView,
             summary="Show a user",
         ),
+    )
+
+
+def _user_change_routes(calls: _UserCalls) -> tuple[object, ...]:
+    return (
         Route(
             "PATCH",
             "/api/auth/users/{name}",
