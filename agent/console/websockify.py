@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.blocking import BlockingPool
+from agent.host.reach import QEMU_USER, find_account
 from horcrux.clock import Clock
 from horcrux.errors import HostLacks, Unavailable
 
@@ -100,15 +101,19 @@ class WebsockifyUnit:
 class Websockify:
     """Our own websockify process, started when it is first wanted and again whenever it dies.
 
-    `folder` holds its socket and belongs to `user`, who must be able to reach it and QEMU's sockets; None: our own user.
+    `folder` holds its socket and belongs to the user that it runs as, who must be able to come to it and to QEMU's sockets:
+    when we are root that is `user`, by default the one that libvirt runs QEMU as; else it is ourselves.
     Enter and leave it in one task.
     """
 
-    def __init__(self, *, folder: Path, key_file: Path, user: str | None, clock: Clock, files: BlockingPool) -> None:
+    def __init__(
+        self, *, folder: Path, key_file: Path, clock: Clock, files: BlockingPool, user: str | None = None
+    ) -> None:
         self._folder = folder
         self._socket = folder / "ws.sock"
         self._key_file = key_file
-        self._user = user
+        self._wanted_user = user
+        self._user: str | None = None
         self._clock = clock
         self._files = files
         self._key = ConsoleKey()
@@ -122,6 +127,8 @@ class Websockify:
     async def __aenter__(self) -> Self:
         if len(os.fsencode(self._socket)) > _LONGEST_PATH_BYTES:
             raise HostLacks(f"{self._socket} is longer than {_LONGEST_PATH_BYTES} bytes; choose a shorter run_dir")
+        if os.geteuid() == 0:
+            self._user = (await self._files.run(find_account, self._wanted_user or QEMU_USER)).name
         await self._files.run(_make_folder, self._folder, self._user)
         await self._files.run(write_public, self._key_file, self._key.public_pem)
         async with AsyncExitStack() as undo:
@@ -211,19 +218,6 @@ class Websockify:
             "--token-plugin=JWTTokenApi",
             f"--token-source={self._key_file}",
         ]
-
-
-def qemu_user() -> str | None:
-    """The user that Debian's libvirt runs guests as, when we are root; None when we are not and so stay who we are.
-
-    HostLacks when there is no such user. Reads the user database: call it in a thread.
-    """
-    if os.geteuid() != 0:
-        return None
-    try:
-        return pwd.getpwnam("libvirt-qemu").pw_name
-    except KeyError:
-        raise HostLacks("there is no user libvirt-qemu; install libvirt-daemon-system") from None
 
 
 def write_public(path: Path, pem: bytes) -> None:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
-from aiohttp import ClientSession, ClientWebSocketResponse, web
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from agent.api.console import ConsoleTicket, TicketQuery, WebsocketAddress, routes
 from agent.blocking import BlockingPool
@@ -38,6 +38,14 @@ async def until(claim: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not claim():
             await asyncio.sleep(0.01)
+
+
+async def closed(socket: ClientWebSocketResponse) -> int | None:
+    """The close code, once it comes."""
+    async with asyncio.timeout(20):
+        while (await socket.receive()).type is WSMsgType.BINARY:
+            pass
+    return socket.close_code
 
 
 def principal(user: str = "ada", token_id: str = "session-ada", expires_at: float | None = None) -> Principal:

@@ -16,7 +16,7 @@ import aiohttp
 import jwt
 import msgspec
 import pytest
-from aiohttp import WSMsgType, WSServerHandshakeError
+from aiohttp import WSServerHandshakeError
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.api.console import WebsocketAddress
@@ -24,7 +24,7 @@ from agent.console.closing import CloseCode
 from horcrux.auth.principal import Ended
 from horcrux.compute.vm import RunState
 from horcrux.ids import UserName, VmId
-from tests.agent.console.kit import Console, console, principal, short_folder, unprivileged_user, until
+from tests.agent.console.kit import Console, closed, console, principal, short_folder, unprivileged_user, until
 
 
 async def test_the_guest_s_bytes_arrive_and_what_is_typed_reaches_it() -> None:
@@ -193,14 +193,6 @@ async def test_a_ticket_holds_for_thirty_seconds() -> None:
         await (await node.see(in_time.url)).close()
         clock.advance(0.1)
         await refusal(node, late.url)
-
-
-async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
-    """The close code, once it comes."""
-    async with asyncio.timeout(20):
-        while (await socket.receive()).type is WSMsgType.BINARY:
-            pass
-    return socket.close_code
 
 
 async def test_logging_out_closes_this_session_s_consoles_only() -> None:
