@@ -25,6 +25,8 @@ class Readable(Protocol):
 
 
 _TIMEOUT_S = 60.0
+_UPLOAD_TIMEOUT_S = 900.0
+"""After the last byte the agent checks the whole image before it answers."""
 _ASYNC = "respond-async, wait=1"
 """RFC 7240: what is done within a second is answered at once, the rest as a task to follow."""
 
@@ -121,7 +123,7 @@ class Client:
             "Content-Length": str(size_bytes),
             "Prefer": "respond-async",
         }
-        with self._exchange("PUT", _with_query(path, query), stream, headers) as response:
+        with self._exchange("PUT", _with_query(path, query), stream, headers, _UPLOAD_TIMEOUT_S) as response:
             return _checked(response)
 
     @contextmanager

@@ -128,9 +128,7 @@ async def _both_ways(
             sending.cancel()
             return receiving.result()
         receiving.cancel()
-    if not is_terminal:
-        await _receive(socket, until_quiet=True)
-    return sending.result()
+    return sending.result() if is_terminal else await _receive(socket, until_quiet=True)
 
 
 async def _send(socket: "aiohttp.ClientWebSocketResponse", typed: asyncio.Queue[bytes], *, is_terminal: bool) -> str:
@@ -140,7 +138,7 @@ async def _send(socket: "aiohttp.ClientWebSocketResponse", typed: asyncio.Queue[
             await socket.send_bytes(before)
         if escape:
             return "left the console; the VM goes on"
-    return "the input has ended"
+    return "the input has ended; the VM goes on"
 
 
 async def _receive(socket: "aiohttp.ClientWebSocketResponse", *, until_quiet: bool) -> str:
@@ -151,7 +149,7 @@ async def _receive(socket: "aiohttp.ClientWebSocketResponse", *, until_quiet: bo
         try:
             message = await socket.receive(timeout=_QUIET_S if until_quiet else None)
         except TimeoutError:
-            return "the guest is silent"
+            return "the input has ended and the guest is silent; the VM goes on"
         match message.type:
             case aiohttp.WSMsgType.BINARY:
                 content = message.data

@@ -50,7 +50,7 @@ def _look_here() -> Document:
         settings, _ = load_settings({}, os.environ, {})
     except HorcruxError as err:
         raise CliError(str(err), Exit.USAGE) from err
-    return as_document(msgspec.to_builtins(probe_now(order_of(settings, is_agent=False))))
+    return as_document(msgspec.json.decode(msgspec.json.encode(probe_now(order_of(settings, is_agent=False)))))
 
 
 def _findings(report: Document) -> list[Document]:

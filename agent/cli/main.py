@@ -33,7 +33,7 @@ for name, group in (
 def main() -> None:
     """Runs the command of `sys.argv` and ends the process with its exit code."""
     try:
-        app()
+        app(prog_name="horcrux")
     except CliError as error:
         print(f"horcrux: {error}", file=sys.stderr)
         if error.next_step:

@@ -6,23 +6,23 @@ import typer
 
 from agent.cli.client import Document, path_of
 from agent.cli.command import Cli, command, complete_ids, noun
-from agent.cli.output import field
+from agent.cli.output import field, size
 
 app = noun("Pools, where volumes and images live.")
 PoolId = Annotated[str, typer.Argument(metavar="POOL", autocompletion=complete_ids("storage"))]
 Pool = Annotated[str, typer.Option("--pool", help="The pool.", autocompletion=complete_ids("storage"))]
 
 
-def _amount(row: Document, name: str) -> str:
-    value = row.get(name)
-    return f"{value:g} GiB" if isinstance(value, int | float) else "-"
+def _state(row: Document) -> str:
+    """`ok`, or why the host cannot reach it."""
+    return "ok" if row.get("is_active", True) else str(row.get("reason") or "failed")
 
 
 @command(app, "list", alias="ls")
 def list_pools(cli: Cli) -> None:
     """List pools with their sizes."""
-    columns = [field("id", "id"), field("type", "storage_type"), ("available", lambda row: _amount(row, "available"))]
-    columns += [("total", lambda row: _amount(row, "total")), field("name", "name")]
+    columns = [field("id", "id"), field("type", "storage_type"), size("available", "available_bytes")]
+    columns += [size("total", "total_bytes"), ("state", _state), field("node", "node"), field("folder", "target")]
     cli.rows(cli.client().get(path_of("storage")).rows, columns)
 
 
@@ -41,7 +41,7 @@ def create_pool(
     name: Annotated[str | None, typer.Option(help="For people; else the id.")] = None,
 ) -> None:
     """Make a pool."""
-    body = {"id": pool, "name": name or pool, "storage_type": kind, "target": target}
+    body = {"id": pool, "storage_type": kind, "target": target} | ({"name": name} if name else {})
     cli.work("POST", path_of("storage"), f"pool {pool} is made", body=body)
 
 

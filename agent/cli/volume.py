@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.client import path_of
+from agent.cli.client import Document, path_of
 from agent.cli.command import Cli, command, noun
-from agent.cli.output import cell, field, human_size
+from agent.cli.exits import CliError, Exit
+from agent.cli.output import field, size
 from agent.cli.storage import Pool
 
 app = noun("Volumes: the disks of VMs.")
@@ -17,37 +18,38 @@ Gib = Annotated[float, typer.Option("--size", min=0.001, help="GiB")]
 @command(app, "list", alias="ls")
 def list_volumes(cli: Cli, pool: Pool = "local") -> None:
     """List the volumes of a pool, with who uses them."""
-    columns = [field("name", "name"), field("format", "format")]
-    columns += [("size", lambda row: _size(row.get("size_gb"), row.get("capacity_bytes")))]
-    columns += [("used", lambda row: human_size(row.get("allocation_bytes"))), ("by", _user)]
+    columns = [field("name", "name"), field("format", "format"), size("size", "capacity_bytes")]
+    columns += [size("used", "allocation_bytes"), ("by", _user)]
     cli.rows(cli.client().get(path_of("storage", pool, "volumes")).rows, columns)
 
 
-def _size(gib: object, capacity: object) -> str:
-    return f"{gib:g} GiB" if isinstance(gib, int | float) else human_size(capacity)
-
-
-def _user(row: dict[str, object]) -> str:
-    used = row.get("used_by") or row.get("in_use_by") or row.get("vm_id")
-    if isinstance(used, dict):
-        return cell(used.get("vm_id"))
-    if isinstance(used, list):
-        return cell([str(each.get("vm_id")) if isinstance(each, dict) else str(each) for each in used])
-    return cell(used)
+def _user(row: Document) -> str:
+    used = row.get("used_by")
+    return f"{used.get('vm_id')} ({used.get('disk')})" if isinstance(used, dict) else "-"
 
 
 @command(app, "create", task=True)
-def create_volume(cli: Cli, name: Name, size: Gib, pool: Pool = "local") -> None:
-    """Make an empty volume."""
-    body = {"name": name, "size_gb": size}
+def create_volume(
+    cli: Cli,
+    name: Name,
+    size_gb: Annotated[
+        float | None, typer.Option("--size", min=0.001, help="GiB; with --image its own if left out.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Begin from this image of the pool.")] = None,
+    pool: Pool = "local",
+) -> None:
+    """Make a volume, empty or from an image."""
+    if size_gb is None and image is None:
+        raise CliError("the volume needs a size", Exit.USAGE, "give --size GIB or --image NAME")
+    body = {"name": name} | ({"size_gb": size_gb} if size_gb else {}) | ({"image": image} if image else {})
     cli.work("POST", path_of("storage", pool, "volumes"), f"volume {name} is made", body=body)
 
 
 @command(app, "resize", task=True)
-def resize_volume(cli: Cli, name: Name, size: Gib, pool: Pool = "local") -> None:
+def resize_volume(cli: Cli, name: Name, size_gb: Gib, pool: Pool = "local") -> None:
     """Make a volume larger; it is never made smaller."""
     path = path_of("storage", pool, "volumes", name, "resize")
-    cli.work("POST", path, f"volume {name} holds {size:g} GiB", body={"size_gb": size})
+    cli.work("POST", path, f"volume {name} holds {size_gb:g} GiB", body={"size_gb": size_gb})
 
 
 @command(app, "delete", task=True, asks=True, alias="rm")
