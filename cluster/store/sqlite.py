@@ -150,12 +150,16 @@ class SqliteStore:
         self._history.close()
 
     async def _commit(self, change: Callable[[sqlite3.Connection], Outcome]) -> Outcome:
-        return await self._thread.write(change, on_commit=lambda outcome: self._history.publish(outcome.events))
+        """What `change` can raise but for SQLite's own errors (LeaseLost) it raises before it writes."""
+        return await self._thread.write(change, on_commit=self._publish, is_isolated=False)
+
+    def _publish(self, outcome: Outcome) -> None:
+        self._history.publish(outcome.events)
 
     def _apply(
         self, connection: sqlite3.Connection, compares: Sequence[Compare], then: Sequence[Op], otherwise: Sequence[Op]
     ) -> Outcome:
-        outcome = evaluate(_Rows(connection, self._leases), self._log.revision(connection), compares, then, otherwise)
+        outcome = evaluate(_Rows(connection, self._leases), self._log.newest(connection), compares, then, otherwise)
         self._log.append(connection, outcome.events)
         return outcome
 

@@ -37,6 +37,14 @@ INSERT OR IGNORE INTO log_first VALUES (1, 1);
         self._kept_bytes = kept_bytes
         self._trim_every = trim_every
         self._untrimmed_bytes = 0
+        self._newest: int | None = None
+
+    def newest(self, connection: sqlite3.Connection) -> int:
+        """The revision to go on from, on the writer's thread. A batch that is lost leaves a gap behind: revisions that
+        no one was ever told."""
+        if self._newest is None:
+            self._newest = self.revision(connection)
+        return self._newest
 
     def revision(self, connection: sqlite3.Connection) -> int:
         """Of the newest change; 1 in a new store, as in etcd."""
@@ -54,7 +62,8 @@ INSERT OR IGNORE INTO log_first VALUES (1, 1);
             )
             self._untrimmed_bytes += len(entry.value)
         if events:
-            self._trim(connection, events[0].entry.mod)
+            self._newest = events[0].entry.mod
+            self._trim(connection, self._newest)
 
     def replay(self, connection: sqlite3.Connection, revision: int) -> tuple[list[Event], int]:
         """Events from `revision` on and the last revision they cover. Raises Compacted."""

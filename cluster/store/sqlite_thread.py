@@ -16,8 +16,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from cluster.store.finish import finished
 from horcrux.errors import Conflict, HorcruxError, NoSpace, Unavailable
@@ -31,22 +32,51 @@ CHECKPOINT_PAGES = 4096
 """16 MiB of WAL: at the default of 1000 pages the checkpoint's fsync of the database came every 25 batches."""
 
 
-class _Call:
-    """One function on its way through the thread. `value` or `error` is set there, the future on the loop."""
+class _Call(Generic[T]):
+    """One function on its way through the thread. `value` or `error` is set there, all else on the loop."""
 
-    __slots__ = ("error", "fn", "future", "on_commit", "value")
+    __slots__ = ("_future", "_over", "error", "fn", "is_isolated", "on_commit", "value")
 
     def __init__(
         self,
-        fn: Callable[[sqlite3.Connection], Any],
-        future: asyncio.Future[Any],
-        on_commit: Callable[[Any], None] | None,
+        loop: asyncio.AbstractEventLoop,
+        fn: Callable[[sqlite3.Connection], T],
+        on_commit: Callable[[T], None] | None,
+        is_isolated: bool,
     ) -> None:
         self.fn = fn
-        self.future = future
         self.on_commit = on_commit
-        self.value: Any = None
+        self.is_isolated = is_isolated
+        self.value: T
         self.error: Exception | None = None
+        self._future: asyncio.Future[T] = loop.create_future()
+        self._over: asyncio.Future[None] = loop.create_future()
+
+    async def result(self) -> T:
+        """As `finished` does it, but one turn of the loop sooner than a shield: the caller's next call can then join
+        the batch that follows."""
+        try:
+            return await self._future
+        except asyncio.CancelledError:
+            while not self._over.done():
+                with suppress(asyncio.CancelledError):  # asked again: the first request is on its way already
+                    await asyncio.wait([self._over])
+            raise
+
+    def settle(self, lost: BaseException | None) -> None:
+        self._over.set_result(None)
+        error = lost or self.error
+        try:
+            if error is None and self.on_commit is not None:
+                self.on_commit(self.value)
+        except Exception as broken:  # noqa: BLE001 -- told to its caller: the others of the batch go on
+            error = broken
+        if self._future.done():
+            return  # the caller was cancelled
+        if error is None:
+            self._future.set_result(self.value)
+        else:
+            self._future.set_exception(translated(error))
 
 
 class _Lane:
@@ -56,14 +86,14 @@ class _Lane:
         self,
         name: str,
         open_: Callable[[], sqlite3.Connection],
-        run: Callable[[sqlite3.Connection, Sequence[_Call]], None],
+        run: Callable[[sqlite3.Connection, Sequence[_Call[Any]]], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._open = open_
         self._run = run
-        self._waiting: list[_Call] = []
-        self._under_way: list[_Call] = []
+        self._waiting: list[_Call[Any]] = []
+        self._under_way: list[_Call[Any]] = []
         self._closing: asyncio.Future[None] | None = None
         self._connection: sqlite3.Connection | None = None
 
@@ -74,15 +104,20 @@ class _Lane:
             self._pool.shutdown(wait=False)
             raise translated(error) from error
 
-    def submit(self, fn: Callable[[sqlite3.Connection], T], on_commit: Callable[[T], None] | None) -> asyncio.Future[T]:
+    async def run(
+        self,
+        fn: Callable[[sqlite3.Connection], T],
+        on_commit: Callable[[T], None] | None = None,
+        *,
+        is_isolated: bool = False,
+    ) -> T:
         if self._closing is not None or self._connection is None:
             raise Unavailable("the database is closed")
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.append(_Call(fn, future, on_commit))
+        call = _Call(self._loop, fn, on_commit, is_isolated)
+        self._waiting.append(call)
         if not self._under_way and len(self._waiting) == 1:
-            # Not at once: whatever else is ready in this turn of the loop joins the batch.
-            self._loop.call_soon(self._start)
-        return future
+            self._loop.call_soon(self._start)  # not at once: what else is ready in this turn joins the batch
+        return await call.result()
 
     def _start(self) -> None:
         connection = self._connection
@@ -96,18 +131,10 @@ class _Lane:
         lost = running.exception()
         batch, self._under_way = self._under_way, []
         for call in batch:
-            error = lost or call.error
-            if error is not None:
-                call.future.set_exception(translated(error))
-                continue
-            try:
-                if call.on_commit is not None:
-                    call.on_commit(call.value)
-                call.future.set_result(call.value)
-            except Exception as broken:  # noqa: BLE001 -- told to its caller: the others of the batch go on
-                call.future.set_exception(broken)
+            call.settle(lost)
         if self._waiting:
-            self._start()
+            # After the callers just served, who may come again: fewer, fuller batches.
+            self._loop.call_soon(self._start)
         elif self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
 
@@ -150,18 +177,27 @@ class SqliteThread:
             raise
         return cls(path, writer, reader)
 
-    async def write(self, fn: Callable[[sqlite3.Connection], T], *, on_commit: Callable[[T], None] | None = None) -> T:
+    async def write(
+        self,
+        fn: Callable[[sqlite3.Connection], T],
+        *,
+        on_commit: Callable[[T], None] | None = None,
+        is_isolated: bool = True,
+    ) -> T:
         """Result of `fn`, durable when it returns. `fn` must not begin, commit or roll back.
 
         `on_commit(result)` runs on the loop, in the order of commits, before any later write's. What `fn` raises undoes
         its own part only. An accepted call is awaited even when we are cancelled: it happens, and happens once.
         Raises NoSpace, Unavailable, Conflict (a constraint), and whatever else `fn` raises, unchanged.
+
+        With `is_isolated=False` it has no savepoint (a tenth of a small write's cost): for a `fn` that raises before
+        its first change. Should it raise after one, all calls of its batch fail and nothing of them happened.
         """
-        return await finished(self._writer.submit(fn, on_commit))
+        return await self._writer.run(fn, on_commit, is_isolated=is_isolated)
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Result of `fn` on a snapshot that holds every write acknowledged before. Raises as `write` does."""
-        return await finished(self._reader.submit(fn, None))
+        return await self._reader.run(fn)
 
     async def aclose(self) -> None:
         """Accepted calls are finished, the WAL is folded into the file, later calls raise Unavailable."""
@@ -227,12 +263,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _run_writes(connection: sqlite3.Connection, batch: Sequence[_Call]) -> None:
+def _run_writes(connection: sqlite3.Connection, batch: Sequence[_Call[Any]]) -> None:
     """Every call's value or error is set and the values are durable; or it raises, and nothing happened."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         for call in batch:
-            _run_in_savepoint(connection, call)
+            (_run_in_savepoint if call.is_isolated else _run_plainly)(connection, call)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -240,7 +276,7 @@ def _run_writes(connection: sqlite3.Connection, batch: Sequence[_Call]) -> None:
         raise
 
 
-def _run_in_savepoint(connection: sqlite3.Connection, call: _Call) -> None:
+def _run_in_savepoint(connection: sqlite3.Connection, call: _Call[Any]) -> None:
     connection.execute("SAVEPOINT call")
     try:
         call.value = call.fn(connection)
@@ -252,7 +288,17 @@ def _run_in_savepoint(connection: sqlite3.Connection, call: _Call) -> None:
     connection.execute("RELEASE call")
 
 
-def _run_reads(connection: sqlite3.Connection, batch: Sequence[_Call]) -> None:
+def _run_plainly(connection: sqlite3.Connection, call: _Call[Any]) -> None:
+    changes = connection.total_changes
+    try:
+        call.value = call.fn(connection)
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) or connection.total_changes != changes:
+            raise
+        call.error = error
+
+
+def _run_reads(connection: sqlite3.Connection, batch: Sequence[_Call[Any]]) -> None:
     connection.execute("BEGIN")
     try:
         for call in batch:

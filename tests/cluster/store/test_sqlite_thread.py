@@ -82,6 +82,36 @@ async def test_an_exception_undoes_its_own_part_only(thread: SqliteThread) -> No
     assert await thread.read(lambda c: c.execute("SELECT k FROM t ORDER BY k").fetchall()) == [("a",), ("b",)]
 
 
+async def test_a_call_without_isolation_that_changed_nothing_fails_alone(thread: SqliteThread) -> None:
+    def refuse(_: sqlite3.Connection) -> int:
+        raise NotFound("no")
+
+    results = await asyncio.gather(
+        thread.write(insert("a"), is_isolated=False),
+        thread.write(refuse, is_isolated=False),
+        thread.write(insert("b")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], NotFound)
+    assert await thread.read(count) == 2
+
+
+async def test_a_call_without_isolation_that_fails_midway_takes_its_batch_with_it(thread: SqliteThread) -> None:
+    def half(c: sqlite3.Connection) -> int:
+        c.execute("INSERT INTO t VALUES ('half', 1)")
+        raise NotFound("no")
+
+    results = await asyncio.gather(
+        thread.write(insert("a")),
+        thread.write(half, is_isolated=False),
+        thread.write(insert("b")),
+        return_exceptions=True,
+    )
+    assert all(isinstance(result, NotFound) for result in results)
+    assert await thread.read(count) == 0
+    assert await thread.write(insert("a")) == 1
+
+
 async def test_a_broken_constraint_is_a_conflict(thread: SqliteThread) -> None:
     await thread.write(insert("a"))
     with pytest.raises(Conflict, match="UNIQUE"):
