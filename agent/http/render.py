@@ -15,7 +15,8 @@ class Renderer:
     def __init__(self, route: AnyRoute) -> None:
         self._status = route.status
         self._is_json = route.content_type == "application/json"
-        self._content_type = route.content_type
+        is_bare_text = route.content_type.startswith("text/") and "charset" not in route.content_type
+        self._content_type = f"{route.content_type}; charset=utf-8" if is_bare_text else route.content_type
         self._may_be_unchanged = route.method == "GET"
 
     def render(self, raw: web.Request, answer: object) -> web.StreamResponse:

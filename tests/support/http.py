@@ -10,11 +10,12 @@ import msgspec
 from agent.http.app import HttpServer, build_app
 from agent.http.idempotency_store import StoredAnswers
 from agent.http.middleware.rate_limit import MovingWindows
-from agent.http.ports import AuditEntry
+from agent.http.ports import TaskWaiter
 from agent.http.route import AnyRoute
 from agent.http.settings import HttpSettings
 from agent.http.static import Pages
 from cluster.store.memory import MemoryStore
+from horcrux.audit import AuditEntry
 from horcrux.auth.permission import ROLE_SCOPES, Role
 from horcrux.auth.principal import Principal
 from horcrux.errors import NotFound, Unauthenticated
@@ -119,7 +120,7 @@ async def serving(
     routes: Sequence[AnyRoute],
     *,
     settings: HttpSettings = NO_LIMIT,
-    tasks: HandTasks | None = None,
+    tasks: TaskWaiter | None = None,
     store: Store | None = None,
     pages: Pages | None = None,
 ) -> AsyncIterator[Served]:

@@ -1,7 +1,8 @@
 """Every call with an audit action leaves an entry, done or refused."""
 
 from agent.http.exchange import Exchange
-from agent.http.ports import AuditEntry, AuditSink
+from agent.http.ports import AuditSink
+from horcrux.audit import AuditEntry
 from horcrux.clock import Clock
 
 

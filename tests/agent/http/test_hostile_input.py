@@ -125,11 +125,11 @@ async def test_a_wrong_body_is_400_and_says_where(body: bytes, sentence: str) ->
 
 
 async def test_the_field_is_a_member_of_the_error() -> None:
-    async with serving(ROUTES) as s:
-        async with s.client.post(
-            "/api/vms", json={"id": "a", "disks": [{"size_gb": "x"}]}, headers=s.as_("admin")
-        ) as answer:
-            body = await answer.json()
+    async with (
+        serving(ROUTES) as s,
+        s.client.post("/api/vms", json={"id": "a", "disks": [{"size_gb": "x"}]}, headers=s.as_("admin")) as answer,
+    ):
+        body = await answer.json()
     assert body["code"] == "invalid_fields"
     assert body["fields"] == [{"field": "disks[0].size_gb", "message": "expected a number, got a string"}]
 
@@ -285,12 +285,16 @@ async def test_a_call_without_a_body_refuses_one_with_fields_and_takes_an_empty_
 
 
 async def test_a_streamed_body_is_the_handlers_own_and_has_no_limit() -> None:
-    async with serving(ROUTES) as s:
-        async with s.client.put("/api/images/a", data=b"x" * 3_000_000, headers=s.as_("admin")) as answer:
-            assert await answer.json() == 3_000_000
+    async with (
+        serving(ROUTES) as s,
+        s.client.put("/api/images/a", data=b"x" * 3_000_000, headers=s.as_("admin")) as answer,
+    ):
+        assert await answer.json() == 3_000_000
 
 
 async def test_a_refused_upload_is_answered_although_its_body_was_not_read() -> None:
-    async with serving(ROUTES) as s:
-        async with s.client.put("/api/images/a", data=b"x" * 3_000_000, headers=s.as_("viewer")) as answer:
-            assert answer.status == 403
+    async with (
+        serving(ROUTES) as s,
+        s.client.put("/api/images/a", data=b"x" * 3_000_000, headers=s.as_("viewer")) as answer,
+    ):
+        assert answer.status == 403

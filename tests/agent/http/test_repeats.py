@@ -216,9 +216,11 @@ async def test_a_secret_that_is_shown_once_is_not_kept_for_repeats() -> None:
 @pytest.mark.parametrize("key", ["", "a b", "x" * 201, "schl\xfcssel"])
 async def test_a_key_that_is_none_is_400(key: str) -> None:
     api = Api()
-    async with serving(api.routes()) as s:
-        async with s.client.post("/api/make", headers={**s.as_("admin"), "Idempotency-Key": key}) as answer:
-            assert answer.status == 400
+    async with (
+        serving(api.routes()) as s,
+        s.client.post("/api/make", headers={**s.as_("admin"), "Idempotency-Key": key}) as answer,
+    ):
+        assert answer.status == 400
     assert api.made == 0
 
 
