@@ -17,7 +17,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -163,10 +163,13 @@ class Websockify:
         wait_s = SHORTEST_WAIT_S
         while True:
             began_s = self._clock.monotonic()
-            status = await self._run_once(output_fd)
+            try:
+                how = f"with status {await self._run_once(output_fd)}"
+            except OSError as err:
+                how = f"before it began ({err})"
             if self._clock.monotonic() - began_s > LONGEST_WAIT_S:
                 wait_s = SHORTEST_WAIT_S
-            log.warning("websockify ended with status %d; starting it again in %.1f s", status, wait_s)
+            log.warning("websockify ended %s; starting it again in %.1f s", how, wait_s)
             await self._clock.sleep(wait_s)
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
@@ -250,7 +253,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """The process and those it forked are gone. Killed, not asked: it holds nothing, and 0.13.0 can miss a SIGTERM for good
     (seen in 1 of 20 when it came within 30 ms of a connection)."""
     if process.returncode is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
@@ -280,5 +284,12 @@ async def _output_pipe() -> AsyncIterator[_Output]:
 
 async def _log_output(reader: asyncio.StreamReader) -> None:
     """What websockify says, without the tokens it repeats. Returns when the pipe ends."""
-    while line := await reader.readline():
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:
+            log.debug("websockify said more in one line than is worth keeping")
+            continue
+        if not line:
+            return
         log.debug("websockify: %s", _SECRETS.sub("<token>", line.decode(errors="replace").rstrip()))

@@ -20,6 +20,7 @@ DOMAIN = """
 <domain type='qemu'>
   <name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='q35'>hvm</type><bios useserial='yes'/></os>
+  <features><acpi/></features>
   <devices>
     <graphics type='vnc'><listen type='socket' socket='{vnc}'/></graphics>
     <video><model type='vga'/></video>

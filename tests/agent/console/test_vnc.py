@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -20,11 +21,15 @@ from aiohttp import WSServerHandshakeError
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.api.console import WebsocketAddress
+from agent.blocking import BlockingPool
 from agent.console.closing import CloseCode
+from agent.console.websockify import WebsockifyUnit
+from cluster.clock import SystemClock
 from horcrux.auth.principal import Ended
 from horcrux.compute.vm import RunState
+from horcrux.errors import Unavailable
 from horcrux.ids import UserName, VmId
-from tests.agent.console.kit import Console, closed, console, principal, short_folder, unprivileged_user, until
+from tests.agent.console.kit import Console, Screen, closed, console, principal, short_folder, unprivileged_user, until
 
 
 async def test_the_guest_s_bytes_arrive_and_what_is_typed_reaches_it() -> None:
@@ -270,6 +275,15 @@ async def test_text_is_not_for_a_screen() -> None:
         assert await closed(socket) == CloseCode.UNSUPPORTED
 
 
+async def first_bytes(gate: Path, token: str) -> bytes:
+    """What websockify at `gate` sends first to whoever shows `token`."""
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(gate))) as session,
+        session.ws_connect("http://console/", headers={"Host": token}) as socket,
+    ):
+        return await socket.receive_bytes(timeout=20)
+
+
 def _hs256_by_public_key(node: Console, claims: dict[str, object]) -> str:
     """The classic forgery: the public key used as a shared secret. PyJWT refuses to make it, so it is made by hand."""
     key = (node.folder / "console.pub").read_bytes()
@@ -285,7 +299,7 @@ async def test_websockify_takes_no_token_but_ours_and_writes_none_into_a_log(cap
     caplog.set_level(logging.DEBUG)
     async with console() as node:
         await node.boot("vm-1")
-        path = str(await node.websockify.ready())
+        path = await node.websockify.ready()
         target = node.hosts.vnc_socket(VmId("vm-1"))
         claims: dict[str, object] = {"host": "unix_socket", "port": target, "exp": int(time.time()) + 10}
         wrong_key = ec.generate_private_key(ec.SECP256R1())
@@ -299,17 +313,10 @@ async def test_websockify_takes_no_token_but_ours_and_writes_none_into_a_log(cap
         ]
         good = node.websockify.sign(target)
 
-        async def first_bytes(token: str) -> bytes:
-            async with (
-                aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session,
-                session.ws_connect("http://console/", headers={"Host": token}) as socket,
-            ):
-                return await socket.receive_bytes(timeout=20)
-
         for token in refused:
             with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, WSServerHandshakeError)):
-                await first_bytes(token)
-        assert await first_bytes(good) == b"I am vm-1;"
+                await first_bytes(path, token)
+        assert await first_bytes(path, good) == b"I am vm-1;"
         await (await node.watch("vm-1")).close()
         await until(lambda: sum("<token>" in record.getMessage() for record in caplog.records) >= len(refused))
         logged = "\n".join(record.getMessage() for record in caplog.records)
@@ -353,6 +360,40 @@ async def test_websockify_runs_unprivileged_with_a_clean_environment_and_a_priva
             assert int(fields["CapEff"], 16) == 0
             environment = await asyncio.to_thread(Path(f"/proc/{node.websockify.pid}/environ").read_bytes)
             assert environment == b"PATH=/usr/bin:/bin\0"
+
+
+async def test_a_websockify_run_by_the_unit_s_own_command_trusts_each_new_agent() -> None:
+    unit = Path(__file__).parents[3] / "systemd" / "horcrux-console.service"
+    lines = (await asyncio.to_thread(unit.read_text)).splitlines()
+    command = next(line for line in lines if line.startswith("ExecStart=")).removeprefix("ExecStart=")
+    async with short_folder() as folder, AsyncExitStack() as stack:
+        screen = Screen(str(folder / "vnc"), b"hello")
+        await screen.open()
+        stack.push_async_callback(screen.close)
+        arguments = command.replace("/run/horcrux-console", str(folder)).split()[1:]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "websockify", *arguments, stderr=asyncio.subprocess.DEVNULL
+        )
+        stack.push_async_callback(process.wait)
+        stack.callback(process.kill)
+        files = BlockingPool("console-files")
+        stack.push_async_callback(asyncio.to_thread, files.close)
+        for _ in range(2):
+            gate = WebsockifyUnit(
+                socket=folder / "ws.sock", key_file=folder / "console.pub", clock=SystemClock(), files=files
+            )
+            async with gate:
+                assert await first_bytes(await came_up(gate), gate.sign(str(folder / "vnc"))) == b"hello"
+
+
+async def came_up(gate: WebsockifyUnit) -> Path:
+    """Its socket, once it takes connections."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await gate.ready()
+            except Unavailable:
+                await asyncio.sleep(0.01)
 
 
 AGENT = """
