@@ -1,0 +1,10 @@
+/** Every sentence the console says, in one tree. Names are the glossary's; units are written out by `ui/format.ts`. */
+
+import { access } from './access';
+import { errors } from './errors';
+import { frame } from './frame';
+import { storage } from './storage';
+import { tasks } from './tasks';
+import { consoles, vms } from './vms';
+
+export const m = { ...frame, ...access, error: errors, task: tasks, vm: vms, console: consoles, storage };

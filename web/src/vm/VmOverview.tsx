@@ -1,0 +1,182 @@
+import {
+  Button,
+  Card,
+  CardBody,
+  CardHeader,
+  CardTitle,
+  DescriptionList,
+  DescriptionListDescription,
+  DescriptionListGroup,
+  DescriptionListTerm,
+} from '@patternfly/react-core';
+import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table';
+import { type ReactNode, useState } from 'react';
+import { Link } from 'react-router';
+
+import type { VmView } from '../api/types';
+import { m } from '../messages';
+import { ago, gibibytes, mebibytes, moment } from '../ui/format';
+import { useNow } from '../ui/now';
+import { EditVm } from './EditVm';
+
+export function VmOverview({ vm }: { vm: VmView }) {
+  return (
+    <div className="horcrux-columns">
+      <MachineCard vm={vm} />
+      <div className="horcrux-stack">
+        <Disks vm={vm} />
+        <Nics vm={vm} />
+      </div>
+    </div>
+  );
+}
+
+function MachineCard({ vm }: { vm: VmView }) {
+  const [isEditing, setIsEditing] = useState(false);
+  const update = vm.allowed_actions.update;
+  const mayEdit = update?.allowed ?? true;
+  return (
+    <Card>
+      <CardHeader
+        actions={{
+          actions: (
+            <Button
+              variant="link"
+              isInline
+              isAriaDisabled={!mayEdit}
+              title={mayEdit ? undefined : update?.reason}
+              onClick={() => setIsEditing(true)}
+            >
+              {m.vm.edit}
+            </Button>
+          ),
+        }}
+      >
+        <CardTitle component="h2">{m.vm.machine}</CardTitle>
+      </CardHeader>
+      <CardBody>
+        <Facts facts={factsOf(vm, useNow())} />
+      </CardBody>
+      {isEditing && <EditVm vm={vm} close={() => setIsEditing(false)} />}
+    </Card>
+  );
+}
+
+function Facts({ facts }: { facts: [string, ReactNode][] }) {
+  return (
+    <DescriptionList isHorizontal isCompact termWidth="9.5rem">
+      {facts.map(([term, value]) => (
+        <DescriptionListGroup key={term}>
+          <DescriptionListTerm>{term}</DescriptionListTerm>
+          <DescriptionListDescription className="horcrux-wrap">{value}</DescriptionListDescription>
+        </DescriptionListGroup>
+      ))}
+    </DescriptionList>
+  );
+}
+
+function factsOf(vm: VmView, now: number): [string, ReactNode][] {
+  const facts = m.vm.facts;
+  const rows: [string, ReactNode][] = [
+    [m.vm.id, <span key="id" className="horcrux-mono">{vm.id}</span>],
+    [m.vm.cpu, vm.cpu_cores],
+    [m.vm.memory, mebibytes(vm.memory_mb)],
+    [m.vm.architecture, vm.architecture],
+    [facts.firmware, vm.firmware === 'uefi' ? m.vm.new.uefi : m.vm.new.bios],
+    [facts.cpuModel, vm.cpu_model ?? m.vm.byHost],
+    [m.vm.node, vm.node],
+    [facts.autostart, vm.autostart ? m.vm.yes : m.vm.no],
+    [facts.cdrom, vm.cdrom ?? m.none],
+  ];
+  if (vm.since) rows.push([facts.since, `${ago(vm.since, now)}${vm.status_reason ? ` (${vm.status_reason})` : ''}`]);
+  if (vm.cloud_init) rows.push([facts.cloudInit, cloudInitOf(vm)]);
+  rows.push([facts.created, moment(vm.created_at)], [facts.uuid, <span key="uuid" className="horcrux-mono">{vm.uuid}</span>]);
+  if (vm.notes) rows.push([facts.notes, <span key="notes" className="horcrux-notes">{vm.notes}</span>]);
+  return rows;
+}
+
+function cloudInitOf(vm: VmView): string {
+  const seed = vm.cloud_init;
+  const parts = [seed?.user, seed?.ssh_keys?.length ? `${seed.ssh_keys.length} SSH` : null, seed?.user_data ? 'user-data' : null];
+  return parts.filter(Boolean).join(', ') || m.vm.yes;
+}
+
+function Disks({ vm }: { vm: VmView }) {
+  const head = m.vm.diskHead;
+  return (
+    <Card>
+      <CardHeader>
+        <CardTitle component="h2">{m.vm.disks}</CardTitle>
+      </CardHeader>
+      <CardBody>
+        {vm.disks.length === 0 ? (
+          <p className="horcrux-quiet">{m.vm.noDisks}</p>
+        ) : (
+          <Table variant="compact" borders={false} aria-label={m.vm.disks}>
+            <Thead>
+              <Tr>
+                <Th>{head.name}</Th>
+                <Th>{head.volume}</Th>
+                <Th>{head.size}</Th>
+                <Th>{head.bus}</Th>
+              </Tr>
+            </Thead>
+            <Tbody>
+              {vm.disks.map((disk) => (
+                <Tr key={disk.name}>
+                  <Td dataLabel={head.name}>{disk.name}</Td>
+                  <Td dataLabel={head.volume}>
+                    <Link to={`/storage/${encodeURIComponent(disk.storage_pool)}`}>{disk.storage_pool}</Link>/{disk.volume}
+                  </Td>
+                  <Td dataLabel={head.size} className="horcrux-number">
+                    {gibibytes(disk.size_gb)}
+                  </Td>
+                  <Td dataLabel={head.bus}>
+                    {disk.bus}, {disk.format}
+                  </Td>
+                </Tr>
+              ))}
+            </Tbody>
+          </Table>
+        )}
+      </CardBody>
+    </Card>
+  );
+}
+
+function Nics({ vm }: { vm: VmView }) {
+  const head = m.vm.nicHead;
+  return (
+    <Card>
+      <CardHeader>
+        <CardTitle component="h2">{m.vm.nics}</CardTitle>
+      </CardHeader>
+      <CardBody>
+        {vm.nics.length === 0 ? (
+          <p className="horcrux-quiet">{m.vm.noNics}</p>
+        ) : (
+          <Table variant="compact" borders={false} aria-label={m.vm.nics}>
+            <Thead>
+              <Tr>
+                <Th>{head.mac}</Th>
+                <Th>{head.net}</Th>
+                <Th>{head.model}</Th>
+              </Tr>
+            </Thead>
+            <Tbody>
+              {vm.nics.map((nic) => (
+                <Tr key={nic.mac}>
+                  <Td dataLabel={head.mac} className="horcrux-mono">
+                    {nic.mac}
+                  </Td>
+                  <Td dataLabel={head.net}>{nic.vnet ?? nic.bridge ?? m.vm.userNet}</Td>
+                  <Td dataLabel={head.model}>{nic.model}</Td>
+                </Tr>
+              ))}
+            </Tbody>
+          </Table>
+        )}
+      </CardBody>
+    </Card>
+  );
+}
