@@ -25,7 +25,7 @@ from horcrux.errors import Invalid, Unavailable
 from horcrux.store import Compare, Delete, Entry, Event, Lease, Op, TxnResult
 
 _VERSION = 1
-_SCHEMA = f"""
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS kv (
     k TEXT PRIMARY KEY, v BLOB NOT NULL, cre INTEGER NOT NULL, mod INTEGER NOT NULL, ver INTEGER NOT NULL,
     lease INTEGER NOT NULL
@@ -87,16 +87,21 @@ class SqliteStore:
     @classmethod
     async def open(cls, path: Path, clock: Clock, log: LogTable | None = None) -> Self:
         """Raises Unavailable when the file cannot be used, NoSpace. Two openers of one file are the caller's mistake."""
-        thread = await SqliteThread.open(path, _SCHEMA)
+        thread = await SqliteThread.open(path, SCHEMA)
         try:
-            await thread.write(_check_version)
-            log = log or LogTable()
-            store = cls(thread, clock, log, await thread.read(log.revision))
-            for lease_id, ttl_s in await thread.read(_leases):
-                store._leases.add(lease_id, ttl_s)
+            return await cls.over(thread, clock, log)
         except BaseException:
             await thread.aclose()
             raise
+
+    @classmethod
+    async def over(cls, thread: SqliteThread, clock: Clock, log: LogTable | None = None) -> Self:
+        """A store in a file that is open and has the tables of `SCHEMA`; it is closed with the store."""
+        await thread.write(_check_version)
+        log = log or LogTable()
+        store = cls(thread, clock, log, await thread.read(log.revision))
+        for lease_id, ttl_s in await thread.read(_leases):
+            store._leases.add(lease_id, ttl_s)
         return store
 
     async def get(self, key: str) -> Entry | None:

@@ -35,7 +35,7 @@ CHECKPOINT_PAGES = 4096
 class _Call(Generic[T]):
     """One function on its way through the thread. `value` or `error` is set there, all else on the loop."""
 
-    __slots__ = ("_future", "_over", "error", "fn", "is_isolated", "on_commit", "value")
+    __slots__ = ("_future", "_is_settled", "_over", "error", "fn", "is_isolated", "on_commit", "value")
 
     def __init__(
         self,
@@ -50,7 +50,8 @@ class _Call(Generic[T]):
         self.value: T
         self.error: Exception | None = None
         self._future: asyncio.Future[T] = loop.create_future()
-        self._over: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[None] | None = None
+        self._is_settled = False
 
     async def result(self) -> T:
         """As `finished` does it, but one turn of the loop sooner than a shield: the caller's next call can then join
@@ -58,13 +59,21 @@ class _Call(Generic[T]):
         try:
             return await self._future
         except asyncio.CancelledError:
-            while not self._over.done():
-                with suppress(asyncio.CancelledError):  # asked again: the first request is on its way already
-                    await asyncio.wait([self._over])
+            await self._settled()
             raise
 
+    async def _settled(self) -> None:
+        if self._is_settled:
+            return
+        self._over = asyncio.get_running_loop().create_future()
+        while not self._over.done():
+            with suppress(asyncio.CancelledError):  # asked again: the first request is on its way already
+                await asyncio.wait([self._over])
+
     def settle(self, lost: BaseException | None) -> None:
-        self._over.set_result(None)
+        self._is_settled = True
+        if self._over is not None:
+            self._over.set_result(None)
         error = lost or self.error
         try:
             if error is None and self.on_commit is not None:

@@ -44,28 +44,27 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 def check_txn(compares: Sequence[Compare], then: Sequence[Op], otherwise: Sequence[Op]) -> None:
     """Raises Invalid or TooLarge for what no backend takes."""
     size_bytes = 0
+    if len(compares) > MAX_TXN_OPS:
+        raise Invalid(f"a transaction has at most {MAX_TXN_OPS} compares, this one {len(compares)}")
     for compare in compares:
-        check_key(compare.key)
-        size_bytes += len(compare.key)
+        size_bytes += check_key(compare.key)
         if isinstance(compare.value, bytes) != (compare.target == "value"):
             raise Invalid(f"a compare of {compare.target} with {type(compare.value).__name__} means nothing")
     for ops in (then, otherwise):
-        size_bytes += _checked_ops(ops)
-    if len(compares) > MAX_TXN_OPS:
-        raise Invalid(f"a transaction has at most {MAX_TXN_OPS} compares, this one {len(compares)}")
+        if ops:
+            size_bytes += _checked_ops(ops)
     if size_bytes > MAX_TXN_BYTES:
         raise TooLarge(f"a transaction has at most {MAX_TXN_BYTES} bytes, this one {size_bytes}")
 
 
 def _checked_ops(ops: Sequence[Op]) -> int:
     """Bytes of keys and values."""
-    size_bytes = 0
-    written: set[str] = set()
     if len(ops) > MAX_TXN_OPS:
         raise Invalid(f"a transaction has at most {MAX_TXN_OPS} operations, this one {len(ops)}")
+    size_bytes = 0
+    written: set[str] = set()
     for op in ops:
-        check_key(op.key)
-        size_bytes += len(op.key)
+        size_bytes += check_key(op.key)
         if isinstance(op, Get):
             continue
         if op.key in written:
@@ -78,14 +77,16 @@ def _checked_ops(ops: Sequence[Op]) -> int:
     return size_bytes
 
 
-def check_key(key: str) -> None:
+def check_key(key: str) -> int:
+    """Its length in bytes."""
     if not key or "\0" in key:
         raise Invalid("a key is a text of at least one character, without NUL")
-    if not key.isascii():
-        try:
-            key.encode()
-        except UnicodeEncodeError as err:
-            raise Invalid(f"{key!r} is no key: it cannot be written as UTF-8") from err
+    if key.isascii():
+        return len(key)
+    try:
+        return len(key.encode())
+    except UnicodeEncodeError as err:
+        raise Invalid(f"{key!r} is no key: it cannot be written as UTF-8") from err
 
 
 def evaluate(
