@@ -48,6 +48,7 @@ class Locks:
             raise
 
     async def try_lock(self, name: str, lease: Lease, holder: bytes) -> int | None:
+        """One transaction, no queue: in the moment between a holder and the first waiter it may come first."""
         result = await self._take(name, [], [Put(lock_key(name), holder, lease.id)], [])
         return result.revision if result.succeeded else None
 

@@ -31,6 +31,9 @@ BUSY_TIMEOUT_MS = 5000
 CHECKPOINT_PAGES = 4096
 """16 MiB of WAL: at the default of 1000 pages the checkpoint's fsync of the database came every 25 batches."""
 
+WAL_KEPT_BYTES = 64 * 1024**2
+"""What a burst of large values may leave of the WAL file once it is folded in."""
+
 
 class _Call(Generic[T]):
     """One function on its way through the thread. `value` or `error` is set there, all else on the loop."""
@@ -247,6 +250,7 @@ def _open_writer(path: Path, schema_sql: str, synchronous: Synchronous) -> sqlit
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         connection.executescript(schema_sql)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
