@@ -97,6 +97,14 @@ def admit(state: RunState, verb: Verb, what: str = "the VM") -> RunState:
         raise Conflict(f"cannot {verb} {what}: {_why_not(state, verb)}", state=str(state)) from None
 
 
+def require(state: RunState, verb: Verb, what: str = "the VM") -> RunState:
+    """As `admit`, but a verb that would change nothing is a Conflict too: what a driver asks."""
+    after = admit(state, verb, what)
+    if not _useful(state, verb):
+        raise Conflict(f"cannot {verb} {what}: {_why_not(state, verb)}", state=str(state))
+    return after
+
+
 def allowed(state: RunState) -> Mapping[Verb, str]:
     """Every verb with the reason why it makes no sense now; the empty string where it does."""
     return {verb: "" if _useful(state, verb) else _why_not(state, verb) for verb in Verb}

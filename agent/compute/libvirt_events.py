@@ -1,0 +1,84 @@
+"""libvirt's own event loop, on a thread of its own, and the way from there to the asyncio loop.
+
+libvirt has one event implementation a process, registered before the first connection. We take its default one: libvirtaio
+(the asyncio implementation) binds the whole process to one asyncio loop and runs libvirt's socket work on it, where a slow
+daemon would be felt by every request.
+"""
+
+import asyncio
+import functools
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import libvirt
+
+_log = logging.getLogger(__name__)
+
+LOST = None
+"""What a listener is told when the connection has ended; otherwise it is told the name of a domain."""
+
+_EVENTS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+    libvirt.VIR_DOMAIN_EVENT_ID_WATCHDOG,
+    libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR,
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+)
+
+
+@functools.cache
+def start_event_thread() -> threading.Thread:
+    """libvirt's event loop runs, from now to the end of the process. Call before the first connection."""
+    libvirt.virEventRegisterDefaultImpl()
+    thread = threading.Thread(target=_run_events, name="libvirt-events", daemon=True)
+    thread.start()
+    return thread
+
+
+def _run_events() -> None:
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as err:  # one round failed; the next one polls the same descriptors again
+            _log.warning("libvirt's event loop: %s", err)
+
+
+class Listeners:
+    """The asyncio queues that are told what happens. `attach`, `tell` and the callbacks run on libvirt's threads."""
+
+    def __init__(self) -> None:
+        self._queues: dict[asyncio.Queue[str | None], asyncio.AbstractEventLoop] = {}
+        """Replaced as a whole, only on the asyncio loop, so that no lock is needed to read it elsewhere."""
+
+    @contextmanager
+    def subscribe(self) -> Iterator[asyncio.Queue[str | None]]:
+        """A queue of names and `LOST`, on the running loop."""
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._queues = {**self._queues, queue: asyncio.get_running_loop()}
+        try:
+            yield queue
+        finally:
+            self._queues = {other: loop for other, loop in self._queues.items() if other is not queue}
+
+    def tell(self, item: str | None) -> None:
+        """Every queue gets `item`. From any thread."""
+        for queue, loop in self._queues.items():
+            try:
+                loop.call_soon_threadsafe(queue.put_nowait, item)
+            except RuntimeError:  # its loop has closed, so nobody reads that queue any more
+                _log.debug("an event came too late for its listener: %s", item)
+
+    def attach(self, connection: libvirt.virConnect) -> None:
+        """What happens to any domain, and to the connection itself, is told from now on."""
+
+        def on_event(_connection: object, domain: libvirt.virDomain, *_details: object) -> None:
+            self.tell(domain.name())
+
+        def on_close(_connection: object, _reason: int, _opaque: object) -> None:
+            self.tell(LOST)
+
+        for event in _EVENTS:
+            connection.domainEventRegisterAny(None, event, on_event, None)
+        connection.registerCloseCallback(on_close, None)
