@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,6 @@ from horcrux.errors import HostLacks, Unreachable
 
 _URI = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) \d+ (?P<hash>\S*)", re.MULTILINE)
 _FETCH_TIMEOUT_S = 900
-_C_LOCALE = {**os.environ, "LC_ALL": "C"}
 
 
 class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +30,14 @@ def run_tool(argv: Sequence[str], *, cwd: Path | None = None, timeout_s: int = 3
     if shutil.which(argv[0]) is None:
         raise HostLacks(f"the program {argv[0]} is not on this host, and the demo image cannot be built without it")
     done = subprocess.run(
-        argv, cwd=cwd, env=_C_LOCALE, capture_output=True, text=True, timeout=timeout_s, check=False, errors="replace"
+        argv,
+        cwd=cwd,
+        env={**os.environ, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        errors="replace",
     )
     if done.returncode != 0:
         words = (done.stderr.strip() or done.stdout.strip()).splitlines()
@@ -39,16 +45,21 @@ def run_tool(argv: Sequence[str], *, cwd: Path | None = None, timeout_s: int = 3
     return done.stdout
 
 
+def _need_apt() -> None:
+    if shutil.which("apt-get") is None:
+        raise HostLacks("this host has no apt-get: the demo image is made from Debian packages, so it needs Debian")
+
+
 def real_package(name: str) -> str:
     """What the meta package `name` stands for: its first dependency; `name` itself when it has none."""
+    _need_apt()
     found = re.search(r"^\s*Depends: (\S+)", run_tool(["apt-cache", "depends", name]), re.MULTILINE)
     return found[1] if found else name
 
 
 def resolve(names: Sequence[str]) -> list[DebianPackage]:
     """The versions apt would fetch now; needs apt's lists, not the network."""
-    if shutil.which("apt-get") is None:
-        raise HostLacks("this host has no apt-get: the demo image is made from Debian packages, so it needs Debian")
+    _need_apt()
     try:
         listing = run_tool(["apt-get", "download", "--print-uris", *names])
     except HostLacks as error:
@@ -84,7 +95,7 @@ def fetch(package: DebianPackage, folder: Path) -> Path:
         arrived = next(iter(Path(place).glob("*.deb")), None)
         if arrived is None:
             raise Unreachable(f"apt fetched nothing for {package.name}: run `apt-get update` and try again")
-        partial = kept.with_suffix(".part")
+        partial = kept.with_name(f".{kept.name}.{os.getpid()}")
         shutil.copyfile(arrived, partial)
         partial.rename(kept)
     return kept
@@ -96,11 +107,18 @@ def unpack(archive: Path, folder: Path) -> None:
     run_tool(["dpkg-deb", "-x", str(archive), str(folder)])
 
 
-def fingerprint(packages: Sequence[DebianPackage], recipe: Sequence[Path]) -> str:
-    """12 hex digits that change when a package or a file of the recipe does."""
+def fingerprint_of_packages(packages: Sequence[DebianPackage]) -> str:
+    """8 hex digits that change when a package does."""
+    return _digest(f"{package.file_name} {package.checksum}\n".encode() for package in packages)
+
+
+def fingerprint_of_files(paths: Sequence[Path]) -> str:
+    """8 hex digits that change when one of the files does."""
+    return _digest(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(paths))
+
+
+def _digest(parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for package in packages:
-        digest.update(f"{package.file_name} {package.checksum}\n".encode())
-    for path in sorted(recipe):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()[:8]
