@@ -7,6 +7,7 @@ HEXABASE  {"error": {"code", "message", "details"}}
 PX        {"error", "message", "details"?}
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -68,7 +69,10 @@ def render_problem(dialect: Dialect, problem: Problem) -> tuple[int, bytes]:
                 body["details"] = dict(problem.details)
         case _:
             assert_never(dialect)
-    return status, msgspec.json.encode(body, enc_hook=str)
+    try:
+        return status, msgspec.json.encode(body, enc_hook=str)
+    except UnicodeEncodeError:  # a sentence that quotes bytes of a client which are no UTF-8
+        return status, json.dumps(body, default=str).encode()
 
 
 def _horcrux(problem: Problem) -> dict[str, object]:

@@ -6,7 +6,6 @@ that no foreign page can set; SameSite=Strict on the cookie is the third lock.
 
 from collections.abc import Awaitable
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -43,6 +42,8 @@ class Gate:
             if not token:
                 raise Unauthenticated("sign in first: this call needs a token")
             self._check_cookie_use(raw)
+        if not token.isascii():  # aiohttp hands over other bytes as lone surrogates, which nothing can encode
+            raise Unauthenticated("a token has ASCII characters only")
         found: Principal | Awaitable[Principal] = self._authenticator.authenticate(token, self._clock.now())
         return found if isinstance(found, Principal) else await found
 
@@ -66,8 +67,8 @@ class Gate:
             return False
         if origin in self._allowed_origins:
             return True
-        parts = urlsplit(origin)
-        return parts.scheme in {"http", "https"} and parts.netloc == raw.headers.get("Host")
+        scheme, _, host = origin.partition("://")
+        return scheme in {"http", "https"} and host == raw.headers.get("Host")
 
 
 def check_scope(route: AnyRoute, principal: Principal) -> None:

@@ -144,6 +144,13 @@ def test_details_never_cover_a_documented_member_and_never_fail_to_encode() -> N
     assert (body["error"], body["code"]) == ("gone", "not_found")
 
 
+def test_a_sentence_that_quotes_what_is_no_text_is_told_all_the_same() -> None:
+    status, body = told(Dialect.HORCRUX, NotFound("there is no \udcff"))
+    assert status == 404
+    assert isinstance(body, dict)
+    assert body["error"] == "there is no \udcff"
+
+
 def test_a_status_that_no_registry_knows_has_a_reason_all_the_same() -> None:
     status, body = render_problem(Dialect.PX, Problem(status=499, code="canceled", message="stopped"))
     assert (status, json.loads(body)["error"]) == (499, "Canceled")
