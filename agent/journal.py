@@ -11,6 +11,7 @@ from typing import Self
 import msgspec
 
 from cluster.store.sqlite_thread import SqliteThread
+from horcrux.audit import AuditEntry
 from horcrux.errors import NotFound
 from horcrux.ids import TaskId
 from horcrux.tasks import LogLine, Recovery, Task
@@ -39,19 +40,6 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     target: str | None = None
     user: str | None = None
-
-
-class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation, done or refused. `status` is the HTTP status of the answer."""
-
-    at: float
-    user: str
-    action: str
-    status: int
-    target: str
-    address: str
-    request_id: str
-    details: str = ""
 
 
 class Journal:
@@ -137,15 +125,15 @@ class Journal:
         sql = "SELECT at, text FROM task_log WHERE task = ? ORDER BY rowid"
         return [LogLine(*r) for r in await self._db.read(lambda db: db.execute(sql, (task_id,)).fetchall())]
 
-    async def add_audit(self, rows: Sequence[AuditRow]) -> None:
+    async def add_audit(self, rows: Sequence[AuditEntry]) -> None:
         values = [(row.at, msgspec.json.encode(row)) for row in rows]
         await self._db.write(lambda db: db.executemany("INSERT INTO audit (at, body) VALUES (?,?)", values))
 
-    async def audit(self, limit: int) -> list[AuditRow]:
+    async def audit(self, limit: int) -> list[AuditEntry]:
         """The newest rows, newest first."""
         sql = "SELECT body FROM audit ORDER BY seq DESC LIMIT ?"
         rows = await self._db.read(lambda db: db.execute(sql, (limit,)).fetchall())
-        return [msgspec.json.decode(r[0], type=AuditRow) for r in rows]
+        return [msgspec.json.decode(r[0], type=AuditEntry) for r in rows]
 
 
 def _trim(db: sqlite3.Connection) -> None:

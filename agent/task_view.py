@@ -25,9 +25,10 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | None
     finished_at: float | None
     result: dict[str, object] | None
+    """What the call would have answered; only where one task is asked for, null in lists and events."""
 
     @classmethod
-    def of(cls, task: Task) -> Self:
+    def of(cls, task: Task, *, with_result: bool = False) -> Self:
         return cls(
             id=task.id,
             action=task.action,
@@ -43,5 +44,5 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
             created_at=task.created_at,
             started_at=task.started_at,
             finished_at=task.finished_at,
-            result=task.result,
+            result=task.result if with_result else None,
         )

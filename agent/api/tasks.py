@@ -44,7 +44,7 @@ class TaskApi:
         return [TaskView.of(task) for task in await self._tasks.recent(wanted, query.limit, query.after)]
 
     async def get(self, call: Call[Nothing, Nothing]) -> TaskView:
-        return TaskView.of(await self._tasks.get(TaskId(call.path["id"])))
+        return TaskView.of(await self._tasks.get(TaskId(call.path["id"])), with_result=True)
 
     async def log(self, call: Call[Nothing, Nothing]) -> "Sequence[TaskLogLine]":
         lines = await self._tasks.log_of(TaskId(call.path["id"]))

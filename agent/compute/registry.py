@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable, Mapping
 
 import msgspec
-from cluster.store.replica import Replica
 
 from agent.compute.driver import Hypervisor, Sighting
 from agent.events import Publisher
+from cluster.store.replica import Replica
 from horcrux.auth.permission import Scope
 from horcrux.clock import Clock
 from horcrux.compute.vm import Phase, RunState, VmDocument, VmSeen
@@ -27,6 +27,8 @@ from horcrux.storage.volume import VolumeUse
 from horcrux.store import Collection, Document, Entry
 
 log = logging.getLogger(__name__)
+
+CATCH_UP_S = 2.0
 
 
 class Known(msgspec.Struct, kw_only=True):
@@ -61,7 +63,8 @@ class VmRegistry:
         self._known: dict[VmId, Known] = {}
         self._sightings: dict[VmId, VmSeen] = {}
         self._is_hypervisor_lost = True
-        self._changed = asyncio.Condition()
+        self._pulse = asyncio.Event()
+        """Set, and replaced by a fresh one, at every change."""
         self._list: bytes | None = None
 
     def attach(self, replica: Replica) -> None:
@@ -75,8 +78,6 @@ class VmRegistry:
         watch = self._hypervisor.watch()
         async for sighting in watch:
             self._take(sighting)
-            async with self._changed:
-                self._changed.notify_all()
 
     def find(self, vm_id: str) -> Known:
         """NotFound."""
@@ -132,16 +133,42 @@ class VmRegistry:
             self._take(Sighting("change", (seen,)))
         except NotFound:
             self._take(Sighting("gone", (VmSeen(id=vm_id, state=RunState.STOPPED),)))
-        async with self._changed:
-            self._changed.notify_all()
         return seen
 
     async def wait_until(self, vm_id: VmId, is_so: Callable[[RunState], bool]) -> RunState:
         """The first state for which `is_so`; for ever if there is none (time limits belong to the caller)."""
-        async with self._changed:
-            while not is_so(state := self.state_of(vm_id)):
-                await self._changed.wait()
+        while not is_so(state := self.state_of(vm_id)):
+            await self._pulse.wait()
         return state
+
+    async def caught_up(self, vm_id: VmId, revision: int | None) -> None:
+        """The document is known as of `revision`, or (None) known to be gone; given up silently after 2 s, as a replica
+        that cannot follow says so itself."""
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                while not self._has_reached(vm_id, revision):
+                    await self._pulse.wait()
+        except TimeoutError:
+            log.warning("VM %s: the replica is more than %s s behind the store", vm_id, CATCH_UP_S)
+
+    def _has_reached(self, vm_id: VmId, revision: int | None) -> bool:
+        known = self._known.get(vm_id)
+        if revision is None:
+            return known is None
+        return known is not None and known.document.revision >= revision
+
+    async def until_seen(self) -> None:
+        """Returns once the hypervisor has told what runs."""
+        while self._is_hypervisor_lost:
+            await self._pulse.wait()
+
+    def _changed(self) -> None:
+        self._list = None
+        self._wake()
+
+    def _wake(self) -> None:
+        self._pulse.set()
+        self._pulse = asyncio.Event()
 
     def uses(self, pool: str) -> Mapping[str, VolumeUse]:
         """Which VM has which volume of the pool as a disk."""
@@ -169,7 +196,7 @@ class VmRegistry:
         vm_id = VmId(key.removeprefix(self._vms.prefix))
         if entry is None:
             if self._known.pop(vm_id, None) is not None:
-                self._list = None
+                self._changed()
                 self._bus.publish("vm", vm_id, None, Scope.VM_READ)
             return
         document = self._vms.decode(entry)
@@ -201,6 +228,7 @@ class VmRegistry:
         for vm_id in touched & self._known.keys():
             self._known[vm_id].seen = self._sightings.get(vm_id)
             self._refresh(vm_id)
+        self._wake()
 
     def _refresh(self, vm_id: VmId) -> None:
         """Makes the row anew, and tells of it when it differs."""
@@ -222,5 +250,5 @@ class VmRegistry:
             return
         known.item = item
         known.row = msgspec.json.encode(item)
-        self._list = None
+        self._changed()
         self._bus.publish("vm", vm_id, item, Scope.VM_READ)

@@ -51,7 +51,7 @@ class VmService:
         *,
         node: NodeId,
         node_name: str,
-        host: Callable[[], Surroundings],
+        host: Callable[[], Awaitable[Surroundings]],
         entropy: Entropy,
     ) -> None:
         self._vms = vms
@@ -183,6 +183,7 @@ class VmService:
 
     async def start_marked(self, asked: Asked) -> list[Task]:
         """After the host has booted: every VM of this node that is marked `autostart` is being started."""
+        await self.registry.until_seen()
         tasks = []
         for vm_id in self.registry.ids():
             document = self.registry.find(vm_id).document.value
@@ -234,7 +235,9 @@ class VmService:
 
         async def told(run: TaskRun) -> Mapping[str, object] | None:
             await body(run)
-            return self._shown(vm_id, asked, run.task.id) if vm_id in self.registry else None
+            found = await self._vms.find(vm_id)
+            await self.registry.caught_up(vm_id, found.revision if found else None)
+            return self._shown(vm_id, asked, run.task.id) if found else None
 
         order = TaskOrder(
             action=action,
@@ -269,7 +272,7 @@ class VmService:
 
     async def _surroundings(self) -> Surroundings:
         images = await self._disks.all_images()
-        return msgspec.structs.replace(self._host(), pools=self._disks.volume_pools(), images=images)
+        return msgspec.structs.replace(await self._host(), pools=self._disks.volume_pools(), images=images)
 
     async def _volume_names(self, vm_id: VmId, disks: Sequence[NewDisk], around: Surroundings) -> list[str]:
         """`<vm>-disk<n>` for each, with a number behind where the pool has a volume of that name."""

@@ -11,7 +11,7 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from horcrux.errors import invalid_field
 
-MIN_PASSWORD_CHARS = 10
+MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1024
 """Hashing time grows with the length; no person types more."""
 

@@ -1,0 +1,392 @@
+"""Puts the node together from the drivers it is given (`agent.wiring`).
+
+store, replica, journal -> bus, tasks -> drivers -> storage, compute, console, sign-in -> recovery -> loops -> HTTP
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+import web.assets
+from agent import faults
+from agent.api import auth as auth_api
+from agent.api import console as console_api
+from agent.api import docs as docs_api
+from agent.api import health as health_api
+from agent.api import host as host_api
+from agent.api import storage as storage_api
+from agent.api.events import EventApi
+from agent.api.tasks import TaskApi
+from agent.api.vms import VmApi
+from agent.audit import AuditLog
+from agent.auth.service import AuthService
+from agent.auth.sessions import AuthSettings
+from agent.blocking import BlockingPool
+from agent.compute.birth import VmBirth
+from agent.compute.definer import Definer
+from agent.compute.driver import ConsolePaths, Hypervisor, Keyboard
+from agent.compute.registry import VmRegistry
+from agent.compute.service import Asked, VmService
+from agent.console.proxy import VncRelay
+from agent.console.serial import SerialHub
+from agent.console.serial_log import SerialLogs
+from agent.console.service import ConsoleService
+from agent.console.tickets import TicketOffice
+from agent.console.viewers import Viewers
+from agent.console.websockify import VncGate
+from agent.events import EventBus
+from agent.host.probe import HostProbe, order_of
+from agent.host.surroundings import HostSurroundings
+from agent.http.app import HttpServer, build_app
+from agent.http.idempotency_store import StoredAnswers
+from agent.http.middleware.auth import Gate
+from agent.http.middleware.rate_limit import MovingWindows
+from agent.http.route import AnyRoute
+from agent.http.settings import HttpSettings
+from agent.http.static import Pages
+from agent.journal import Journal
+from agent.node import NodeState
+from agent.storage.driver import StorageDriver
+from agent.storage.ports import LetIn
+from agent.storage.service import StorageService
+from agent.task_locks import TaskLocks
+from agent.tasks import TaskEngine
+from cluster.clock import SystemClock
+from cluster.store.replica import Replica
+from cluster.store.sqlite import SqliteStore
+from horcrux.auth.permission import Role, Scope
+from horcrux.auth.principal import Ended, Principal
+from horcrux.clock import Clock
+from horcrux.compute.domain import HostFacts
+from horcrux.compute.vm import VmDocument
+from horcrux.config import Settings
+from horcrux.ids import Entropy, UserName, VmId
+from horcrux.storage.pool import PoolType
+from horcrux.store import Collection, Store
+from horcrux.tasks import Task, TaskState
+
+REPLICATED = ("/hx/v1/vm/",)
+AGENT = Principal(
+    user=UserName("horcrux"),
+    role=Role.OPERATOR,
+    scopes=frozenset({Scope.VM_READ, Scope.VM_POWER}),
+    token_id="agent",  # noqa: S106  a name, no secret
+)
+"""Whom the agent's own doing is booked under."""
+
+
+class Drivers(msgspec.Struct, frozen=True, kw_only=True):
+    """What touches the host: the real parts, or the fakes."""
+
+    hypervisor: Hypervisor
+    keyboard: Keyboard
+    paths: ConsolePaths
+    pools: dict[PoolType, StorageDriver]
+    gate: VncGate
+    let_qemu_in: LetIn
+
+
+OpenDrivers = Callable[["Ground"], Awaitable[Drivers]]
+"""Opens them; what they have to close they push on `ground.undo`."""
+
+
+class Ground(msgspec.Struct, kw_only=True):
+    """What everything stands on."""
+
+    settings: Settings
+    state: NodeState
+    clock: Clock
+    entropy: Entropy
+    files: BlockingPool
+    probe: HostProbe
+    facts: HostFacts
+    undo: AsyncExitStack
+
+
+class Node:
+    """A node that serves: what the program that opened it needs of it."""
+
+    def __init__(
+        self,
+        name: str,
+        server: HttpServer,
+        routes: Sequence[AnyRoute],
+        vms: VmService,
+        *,
+        setup_fragment: str | None,
+        starts_marked: bool,
+    ) -> None:
+        self.name = name
+        self.url = server.url
+        self.routes = routes
+        self.setup_fragment = setup_fragment
+        """What to put behind the address to choose the first password; None when somebody can sign in already."""
+        self._vms = vms
+        self._starts_marked = starts_marked
+
+    async def autostart(self) -> None:
+        """After the host has booted, VMs that are marked so are being started."""
+        if self._starts_marked:
+            await self._vms.start_marked(Asked(principal=AGENT, request_id=""))
+
+
+@asynccontextmanager
+async def open_node(
+    settings: Settings, state: NodeState, open_drivers: OpenDrivers, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Node]:
+    """A node that serves, from the recovery of its earlier life to its orderly end.
+
+    A background loop that fails ends it: the exception comes out of the `async with`.
+    """
+    async with AsyncExitStack() as undo:
+        ground = await _lay_ground(settings, state, undo)
+        store = await SqliteStore.open(state.folder / "store.db", ground.clock)
+        undo.push_async_callback(store.aclose)
+        journal = await Journal.open(state.folder / "journal.db")
+        undo.push_async_callback(journal.aclose)
+        drivers = await open_drivers(ground)
+        loops = await undo.enter_async_context(_Loops())
+        yield await _Assembly(ground, store, journal, loops).build(drivers, tls)
+
+
+async def _lay_ground(settings: Settings, state: NodeState, undo: AsyncExitStack) -> Ground:
+    clock = SystemClock()
+    files = BlockingPool("files", threads=2)
+    undo.callback(files.close)
+    probe = HostProbe(order_of(settings, is_agent=True), clock)
+    undo.callback(probe.close)
+    report = await probe.report()
+    facts = HostFacts(
+        node_id=state.node_id,
+        runtime_dir=f"{settings.run_dir}/{state.node_id}",
+        state_dir=str(state.folder),
+        machines=report.machines,
+        has_virtlogd=report.has_virtlogd,
+    )
+    return Ground(
+        settings=settings,
+        state=state,
+        clock=clock,
+        entropy=os.urandom,
+        files=files,
+        probe=probe,
+        facts=facts,
+        undo=undo,
+    )
+
+
+class _Loops:
+    """Background loops: one that fails ends the node, the node's end cancels them."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._running: list[asyncio.Task[None]] = []
+
+    def run(self, name: str, loop: Awaitable[None]) -> None:
+        async def kept() -> None:
+            await loop
+
+        self._running.append(self._group.create_task(kept(), name=name))
+
+    async def __aenter__(self) -> "_Loops":
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for task in self._running:
+            task.cancel()
+        await self._group.__aexit__(*error)  # type: ignore[arg-type]  # the three of the protocol
+
+
+class _Assembly:
+    """Builds the services in the order in which they need each other."""
+
+    def __init__(self, ground: Ground, store: Store, journal: Journal, loops: _Loops) -> None:
+        self._ground = ground
+        self._store = store
+        self._journal = journal
+        self._loops = loops
+        self._boot = ground.entropy(8).hex()
+        self._bus = EventBus(self._boot, ground.clock)
+        self._locks = TaskLocks(store, ground.state.node_id, ground.clock)
+        self._tasks = TaskEngine(
+            journal,
+            self._locks,
+            self._bus,
+            node=ground.state.node_id,
+            clock=ground.clock,
+            entropy=ground.entropy,
+            failpoint=faults.failpoint(ground.settings.fail_at),
+        )
+        self._audit = AuditLog(journal)
+        self._vms: Collection[VmDocument] = Collection(store, "vm", VmDocument)
+
+    async def build(self, drivers: Drivers, tls: ssl.SSLContext | None) -> Node:
+        ground, undo = self._ground, self._ground.undo
+        registry = VmRegistry(
+            self._vms,
+            drivers.hypervisor,
+            self._bus,
+            ground.clock,
+            node_name=ground.state.name,
+            task_of=self._tasks.running_on,
+        )
+        replica = Replica(self._store, REPLICATED, clock=ground.clock)
+        await undo.enter_async_context(replica)
+        registry.attach(replica)
+        storage = self._storage(drivers, registry)
+        undo.push_async_callback(storage.close)
+        await storage.start()
+        vms = self._vm_service(drivers, registry, storage)
+        auth, setup_fragment = await self._sign_in()
+        await self._tasks.start()
+        undo.push_async_callback(self._tasks.aclose)
+        self._loops.run("task locks", self._locks.keep_alive(self._tasks.cut_all))
+        self._loops.run("audit", self._audit.run())
+        undo.push_async_callback(self._audit.flush)
+        self._loops.run("hypervisor", registry.follow())
+        consoles, logs = await self._consoles(drivers, registry, auth)
+        self._tasks.listen(lambda task: _tell_of_vm(task, registry, consoles))
+        http = _http_settings(ground.settings)
+        gate = Gate(auth, http, ground.clock)
+        routes = (
+            *health_api.routes(),
+            *auth_api.routes(auth),
+            *VmApi(vms, logs).routes(),
+            *storage_api.routes(storage),
+            *TaskApi(self._tasks).routes(),
+            *EventApi(self._bus, auth).routes(),
+            *console_api.routes(consoles, gate, port=ground.settings.port),
+            *host_api.routes(ground.probe, ground.state.name),
+        )
+        routes = (*routes, *docs_api.routes(routes))
+        server = await self._serve(routes, auth, http, tls)
+        undo.callback(self._bus.close_listeners)
+        undo.callback(consoles.close)
+        starts_marked = await ground.files.run(ground.state.is_first_start_since_boot)
+        return Node(ground.state.name, server, routes, vms, setup_fragment=setup_fragment, starts_marked=starts_marked)
+
+    def _storage(self, drivers: Drivers, registry: VmRegistry) -> StorageService:
+        ground = self._ground
+        return StorageService(
+            self._store,
+            drivers.pools,
+            self._tasks,
+            self._bus,
+            registry,
+            node=ground.state.node_id,
+            node_name=ground.state.name,
+            state_dir=ground.state.folder,
+            image_folders=[Path(folder) for folder in ground.settings.image_folders],
+            clock=ground.clock,
+            let_qemu_in=drivers.let_qemu_in,
+        )
+
+    def _vm_service(self, drivers: Drivers, registry: VmRegistry, storage: StorageService) -> VmService:
+        ground = self._ground
+        definer = Definer(drivers.hypervisor, storage)
+        birth = VmBirth(
+            self._vms,
+            drivers.hypervisor,
+            storage,
+            definer,
+            self._tasks,
+            node=ground.state.node_id,
+            clock=ground.clock,
+            entropy=ground.entropy,
+        )
+        return VmService(
+            self._vms,
+            registry,
+            drivers.hypervisor,
+            drivers.keyboard,
+            storage,
+            definer,
+            birth,
+            self._tasks,
+            node=ground.state.node_id,
+            node_name=ground.state.name,
+            host=HostSurroundings(ground.facts.machines, ground.files).now,
+            entropy=ground.entropy,
+        )
+
+    async def _sign_in(self) -> tuple[AuthService, str | None]:
+        """The started service, and the fragment of the set-up link when nobody can sign in yet."""
+        ground = self._ground
+        pool = BlockingPool("argon2", threads=2)
+        ground.undo.callback(pool.close)
+        auth = AuthService(
+            self._store,
+            ground.clock,
+            self._bus,
+            pool=pool,
+            settings=AuthSettings(session_ttl_s=ground.settings.session_hours * 3600),
+            entropy=ground.entropy,
+        )
+        await auth.start()
+        ground.undo.push_async_callback(auth.aclose)
+        return auth, await auth.first_start(ground.settings.admin_password or None)
+
+    async def _consoles(
+        self, drivers: Drivers, registry: VmRegistry, auth: AuthService
+    ) -> tuple[ConsoleService, SerialLogs]:
+        ground = self._ground
+        logs = SerialLogs(paths=drivers.paths, files=ground.files)
+        serial = SerialHub(paths=drivers.paths, logs=logs, states=registry, clock=ground.clock)
+        await ground.undo.enter_async_context(serial)
+        consoles = ConsoleService(
+            tickets=TicketOffice(ground.clock, ground.entropy),
+            viewers=Viewers(ground.clock),
+            vnc=VncRelay(gate=drivers.gate, paths=drivers.paths, states=registry, clock=ground.clock),
+            serial=serial,
+            states=registry,
+        )
+
+        def close_consoles(ended: Ended) -> None:
+            consoles.close_for(ended)
+
+        auth.on_ended(close_consoles)
+        return consoles, logs
+
+    async def _serve(
+        self, routes: Sequence[AnyRoute], auth: AuthService, http: HttpSettings, tls: ssl.SSLContext | None
+    ) -> HttpServer:
+        ground = self._ground
+        app = build_app(
+            routes,
+            authenticator=auth,
+            tasks=self._tasks,
+            audit=self._audit,
+            rate_limiter=MovingWindows(http, ground.clock),
+            idempotency=StoredAnswers(self._store, ground.clock, self._boot),
+            clock=ground.clock,
+            settings=http,
+            pages=Pages(web.assets.dist_folder()),
+            entropy=ground.entropy,
+        )
+        server = HttpServer(app, ground.settings.host, ground.settings.port, tls=tls, settings=http)
+        return await ground.undo.enter_async_context(server)
+
+
+def _http_settings(settings: Settings) -> HttpSettings:
+    return HttpSettings(
+        is_rate_limited=settings.rate_limit == "on",
+        requests_per_hour=settings.rate_limit_per_hour,
+        backups_per_minute=settings.rate_limit_backup_per_minute,
+        logins_per_minute=settings.rate_limit_login_per_minute,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def _tell_of_vm(task: Task, registry: VmRegistry, consoles: ConsoleService) -> None:
+    """Those who must know that a task works on a VM, no longer does, or has removed it."""
+    noun, _, id_ = task.target.partition("/")
+    if noun == "vm":
+        registry.operation_changed(VmId(id_))
+        if task.action == "vm.delete" and task.state is TaskState.COMPLETED:
+            consoles.forget_vm(VmId(id_))
