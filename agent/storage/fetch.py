@@ -79,13 +79,12 @@ class Fetcher:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except (OSError, ValueError):
             raise invalid_field("url", _REFUSED) from None
-        file = os.fdopen(fd, "rb")
         real = Path(f"/proc/self/fd/{fd}").readlink()
         is_allowed = any(real.is_relative_to(folder.resolve()) for folder in self._folders)
         if not is_allowed or not stat.S_ISREG(os.fstat(fd).st_mode):
-            file.close()
+            os.close(fd)
             raise invalid_field("url", _REFUSED)
-        return file
+        return os.fdopen(fd, "rb")
 
     async def _read(self, file: IO[bytes]) -> AsyncIterator[bytes]:
         while chunk := await self._files.run(file.read, MIB):

@@ -72,7 +72,7 @@ class LibvirtPoolDriver:
         )
 
     async def list_volumes(self, pool: PoolDocument) -> list[Volume]:
-        found = (_as_volume(pool, xml) for xml in await self._call(_list_files, self._name(pool)))
+        found = (_as_volume(pool, xml) for xml in await self._call(_list_files, self._name(pool), pool.target))
         return sorted((v for v in found if v is not None), key=lambda v: v.name)
 
     async def find_volume(self, pool: PoolDocument, name: str) -> Volume:
@@ -247,18 +247,24 @@ def _remove_pool(connection: libvirt.virConnect, name: str) -> None:
         pool.undefine()
 
 
-def _list_files(connection: libvirt.virConnect, name: str) -> list[VolumeXml]:
-    """A refresh, one call for all names, one for each volume (its XML has everything)."""
+def _list_files(connection: libvirt.virConnect, name: str, target: str) -> list[VolumeXml]:
+    """One call for all names, one for each volume: its XML has everything, read from the file anew. libvirt is only asked to
+    look through the folder when it does not know what is there (that opens every file)."""
     pool = _active_pool(connection, name)
-    pool.refresh(0)
+    with disk_errors(f"folder {target} cannot be read"):
+        on_disk = {path.name for path in Path(target).iterdir() if parse_volume_file(path.name) is not None}
+    known = pool.listAllVolumes(0)
+    if not on_disk <= {volume.name() for volume in known}:
+        pool.refresh(0)
+        known = pool.listAllVolumes(0)
     found = []
-    for volume in pool.listAllVolumes(0):
-        if parse_volume_file(volume.name()) is None:
+    for volume in known:
+        if volume.name() not in on_disk:
             continue
         try:
             found.append(read_volume(volume.XMLDesc(0)))
         except libvirt.libvirtError as err:
-            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL and Path(target, volume.name()).exists():
                 raise
     return found
 
@@ -284,7 +290,15 @@ def _describe(connection: libvirt.virConnect, name: str, target: str, file: str)
 
 
 def _create(connection: libvirt.virConnect, name: str, xml: str) -> None:
-    _active_pool(connection, name).createXML(xml, 0)
+    """libvirt may still know a file that went without it; the caller has found none."""
+    pool = _active_pool(connection, name)
+    try:
+        pool.createXML(xml, 0)
+    except libvirt.libvirtError as err:
+        if err.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+            raise
+        pool.refresh(0)
+        pool.createXML(xml, 0)
 
 
 def _resize(connection: libvirt.virConnect, name: str, target: str, file: str, capacity_bytes: int) -> None:

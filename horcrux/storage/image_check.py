@@ -72,7 +72,7 @@ def sniff(head: bytes, size_bytes: int) -> Sniffed:
     if size_bytes == 0:
         raise Invalid("the image is empty")
     if head.startswith(_QCOW2_MAGIC):
-        found = Sniffed("qcow2", _check_qcow2(head))
+        found = Sniffed("qcow2", _check_qcow2(head, size_bytes))
     elif head.startswith(b"KDMV"):
         found = Sniffed("vmdk", _check_vmdk(head))
     elif head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(b"# disk descriptorfile"):
@@ -137,7 +137,7 @@ def _judge_specific(specific: Mapping[str, object], filename: str) -> None:
             raise Invalid(_DATA_FILE)
 
 
-def _check_qcow2(head: bytes) -> int:
+def _check_qcow2(head: bytes, size_bytes: int) -> int:
     """The virtual size. The data file's feature bit decides whether QEMU opens one (block/qcow2.c, qcow2_do_open)."""
     if len(head) < 104:
         raise Invalid(_DAMAGED)
@@ -156,6 +156,9 @@ def _check_qcow2(head: bytes) -> int:
             raise Invalid(_DATA_FILE)
         if incompatible & _QCOW2_CORRUPT or incompatible & ~_QCOW2_KNOWN:
             raise Invalid(_DAMAGED)
+    l1_entries, l1_at, refcounts_at = struct.unpack_from(">IQQ", head, 36)
+    if l1_at + 8 * l1_entries > size_bytes or refcounts_at >= size_bytes:
+        raise Invalid("the image is cut off: its tables are not in it")
     _check_qcow2_extensions(head, 72 if version == 2 else struct.unpack_from(">I", head, 100)[0], 1 << cluster_bits)
     return int(size)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from horcrux.errors import invalid_field
 from horcrux.ids import PoolId, VmId
-from horcrux.units import gib_to_bytes
+from horcrux.units import MIB, gib_to_bytes
 
 DISK_FORMATS = ("qcow2", "raw", "vmdk")
 IMAGE_FORMATS = (*DISK_FORMATS, "iso")
@@ -70,7 +70,7 @@ def check_size_gb(value: float, field: str) -> int:
     """Bytes of `value` GiB, when it is above 0 and at most MAX_SIZE_GB; rounded up to 1 MiB."""
     if not 0 < value <= MAX_SIZE_GB:
         raise invalid_field(field, f"a size in GiB above 0 and up to {MAX_SIZE_GB}")
-    return gib_to_bytes(value)
+    return max(gib_to_bytes(value), MIB)
 
 
 def check_volume_format(value: str, field: str) -> str:
