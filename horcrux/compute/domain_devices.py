@@ -147,11 +147,16 @@ def _add_consoles(root: ET.Element, plan: DomainPlan, host: HostFacts) -> None:
 
 def _add_screen(root: ET.Element, architecture: Architecture) -> None:
     """Standard VGA shows SeaBIOS, OVMF, GRUB and a kernel's text console without a driver of its own. The other machines
-    have no VGA text mode; there virtio-gpu is what firmware and kernels draw on. The tablet gives absolute positions."""
+    have no VGA text mode; there virtio-gpu is what firmware and kernels draw on. The tablet gives absolute positions.
+
+    On x86 the keyboard is the machine's own PS/2 one: QEMU gives every key to a USB keyboard as soon as there is one, and
+    kernels without USB (Debian's for clouds) would never see it.
+    """
     video = ET.SubElement(root, "video")
     if architecture is Architecture.X86_64:
         ET.SubElement(video, "model", type="vga", vram="16384", heads="1", primary="yes")
     else:
         ET.SubElement(video, "model", type="virtio", heads="1", primary="yes")
     ET.SubElement(root, "input", type="tablet", bus="usb")
-    ET.SubElement(root, "input", type="keyboard", bus="usb")
+    if architecture is not Architecture.X86_64:
+        ET.SubElement(root, "input", type="keyboard", bus="usb")
