@@ -1,5 +1,6 @@
 """The storage calls."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
@@ -30,6 +31,8 @@ B = TypeVar("B")
 Q = TypeVar("Q")
 
 READ_BYTES = 256 * 1024
+SILENCE_S = 120
+"""How long a client may send nothing, since it holds the image's name meanwhile."""
 
 
 class StorageApi:
@@ -87,10 +90,16 @@ def _asked(call: Call[B, Q]) -> Asked:
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:
-    """The request's body as it comes; Invalid when the client goes before its end."""
+    """The request's body as it comes; Invalid when the client goes before its end, or falls silent."""
     try:
-        async for chunk in request.content.iter_chunked(READ_BYTES):
+        while True:
+            async with asyncio.timeout(SILENCE_S):
+                chunk = await request.content.read(READ_BYTES)
+            if not chunk:
+                return
             yield chunk
+    except TimeoutError:
+        raise Invalid(f"the upload was given up: nothing came for {SILENCE_S} s") from None
     except (
         aiohttp.ClientError,
         aiohttp.http_exceptions.HttpProcessingError,

@@ -161,14 +161,16 @@ class ImageStore:
         return room
 
     def _read_all(self) -> list[Image]:
-        found = (self._read(about.name.removesuffix(".json")) for about in self._about.glob("*.json"))
+        with disk_errors(f"the image folder {self._folder} cannot be read"):
+            found = [self._read(about.name.removesuffix(".json")) for about in self._about.glob("*.json")]
         return sorted((image for image in found if image is not None), key=lambda image: image.name)
 
     def _read(self, name: str) -> Image | None:
-        try:
-            raw = (self._about / f"{name}.json").read_bytes()
-        except FileNotFoundError:
-            return None
+        with disk_errors(f"the image folder {self._folder} cannot be read"):
+            try:
+                raw = (self._about / f"{name}.json").read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         if not (self._folder / name).is_file():
             return None
         try:

@@ -12,7 +12,7 @@ from agent.storage.pools import OpenPool, Pools
 from agent.storage.ports import Asked, VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
-from horcrux.errors import AlreadyExists, InUse, NotFound
+from horcrux.errors import AlreadyExists, InUse, NotFound, Unavailable
 from horcrux.storage.bodies import FetchImage, ImageView
 from horcrux.storage.source_url import check_image_url, shown_url
 from horcrux.storage.volume import Image, check_sha256, check_volume_name
@@ -88,14 +88,14 @@ class Images:
         return self._pools.find(pool_id).images.path(name)
 
     async def everything(self) -> Mapping[tuple[str, str], Image]:
-        """Every image of this node's usable pools, by pool and name."""
-        usable = self._pools.usable()
-        return {
-            (pool.document.id, image.name): image
-            for pool in self._pools.ours()
-            if pool.document.id in usable
-            for image in await pool.images.all()
-        }
+        """Every image of this node's pools, by pool and name; a pool that cannot be read has none."""
+        found: dict[tuple[str, str], Image] = {}
+        for pool in self._pools.ours():
+            try:
+                found.update({(pool.document.id, image.name): image for image in await pool.images.all()})
+            except Unavailable as err:
+                log.warning("the images of pool %s are left out: %s", pool.document.id, err)
+        return found
 
     async def _receive(
         self,

@@ -66,7 +66,6 @@ class Pools:
         self._clock = clock
         self._images_of = images_of
         self._ours: dict[PoolId, OpenPool] = {}
-        self._usable: set[PoolId] = set()
         self._at_work: Counter[PoolId] = Counter()
         self._closing: set[PoolId] = set()
         tasks.recovery("pool.remove", self._uncreate)
@@ -79,9 +78,9 @@ class Pools:
             ours = [await self._make_default({document.id for document in documents})]
         await asyncio.gather(*(self._try_open(document) for document in ours))
 
-    def usable(self) -> frozenset[str]:
-        """Ids of the pools that could be opened."""
-        return frozenset(self._usable)
+    def ids(self) -> frozenset[str]:
+        """Of the pools of this node. One that is not active is opened when it is used, or the use says why not."""
+        return frozenset(self._ours)
 
     def ours(self) -> Sequence[OpenPool]:
         return list(self._ours.values())
@@ -161,7 +160,6 @@ class Pools:
                 await pool.driver.remove(pool.document)  # cut off here it is a pool still, and opened at the next start
                 await self._documents.delete(id_, found.revision)
                 self._ours.pop(id_, None)
-                self._usable.discard(id_)
                 self._events.publish("pool", id_, None, Scope.STORAGE_READ)
             finally:
                 self._closing.discard(id_)
@@ -207,11 +205,8 @@ class Pools:
         return OpenPool(document, driver, self._images_of(document))
 
     async def _open(self, pool: OpenPool) -> None:
-        id_ = pool.document.id
-        self._usable.discard(id_)
         await pool.driver.open(pool.document)
         await pool.images.open()
-        self._usable.add(id_)
 
     async def _try_open(self, document: PoolDocument) -> None:
         try:
@@ -254,7 +249,6 @@ class Pools:
         elif found is not None and found.value.node == self._node:
             return
         self._ours.pop(document.id, None)
-        self._usable.discard(document.id)
         if (driver := self._drivers.get(document.storage_type)) is not None:
             await driver.remove(document)
 

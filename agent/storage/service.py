@@ -77,8 +77,8 @@ class StorageService:
         await asyncio.to_thread(self._files.close)
 
     def volume_pools(self) -> frozenset[str]:
-        """Ids of the pools that volumes can be made in now."""
-        return self.pools.usable()
+        """Ids of this node's pools. Using one that cannot be opened says why (Unavailable)."""
+        return self.pools.ids()
 
     async def all_images(self) -> Mapping[tuple[str, str], Image]:
         """By (pool, name)."""

@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from agent.storage.fake import FakeStorageDriver
+from agent.storage.image import Expected
 from cluster.store.memory import MemoryStore
 from horcrux.errors import AlreadyExists, InUse, InvalidFields, NotFound, Stale
 from horcrux.ids import NodeId, PoolId
@@ -12,7 +13,7 @@ from horcrux.storage.bodies import NewPool, NewVolume
 from horcrux.storage.pool import PoolDocument, PoolType
 from horcrux.store import Collection
 from horcrux.units import GIB
-from tests.agent.storage.bench import ADA, NODE, Bench, leave_unfinished, running
+from tests.agent.storage.bench import ADA, NODE, Bench, leave_unfinished, pieces, running
 from tests.support.clock import FakeClock
 
 
@@ -42,8 +43,13 @@ async def test_a_broken_pool_is_reported_and_harms_no_other(tmp_path: Path) -> N
     target = tmp_path / "gone"
     await asyncio.to_thread(_replace_by_file, target)
     async with running(tmp_path, store) as bench:
-        assert bench.service.volume_pools() == {"local"}
         assert [pool.id for pool in await bench.service.pools.views()] == ["gone", "local"]
+        assert await bench.service.volumes.views("local") == []
+        assert await bench.service.all_images() == {}
+        with pytest.raises(NotFound, match="image a"):
+            await bench.service.images.find("gone", "a")
+        task = await bench.service.images.upload("gone", "a", pieces(b"x"), Expected(), ADA)
+        assert (await bench.failed(task))[0] == "unavailable"
 
 
 def _replace_by_file(folder: Path) -> None:
