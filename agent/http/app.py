@@ -216,7 +216,9 @@ class HttpServer:
 
 
 def _quiet_logger() -> logging.Logger:
-    """aiohttp logs a traceback for every line that is not HTTP; what strangers send is no news to an operator."""
+    """aiohttp logs a traceback for every line that is not HTTP, and for clients that leave; neither is news to an operator."""
     logger = logging.getLogger("horcrux.http.connections")
-    logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    logger.addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
+    )
     return logger

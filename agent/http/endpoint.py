@@ -68,7 +68,10 @@ class Endpoint:
         raw[EXCHANGE] = exchange
         try:
             response = await self._answer(exchange)
-        except ConnectionError:
+        except ConnectionError as error:
+            if not exchange.is_deserted():
+                return self._refuse(exchange, error)  # a connection of ours broke, not the client's
+            steps.auditor.record(exchange, 499, "canceled: the client left before the answer")
             raise
         except asyncio.CancelledError:
             return exchange.end_stream_or_raise()

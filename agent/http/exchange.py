@@ -47,6 +47,11 @@ class Exchange:
         self.is_leaving = False
         """The server stops, and has cancelled `task` to end the stream."""
 
+    def is_deserted(self) -> bool:
+        """The client has closed the connection."""
+        transport = self.raw.transport
+        return transport is None or transport.is_closing()
+
     def begin_stream(self, response: web.StreamResponse) -> None:
         """From now on the handler answers by itself; called on the handler's own task."""
         self.stream = response

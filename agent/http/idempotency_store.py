@@ -21,23 +21,25 @@ SWEEP_EVERY_S = 3600
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """`boot` names the agent life in which the call began: one that is still running under another life never ends."""
+    """`boot` names the life of `node`'s agent in which the call began: one that still runs under an earlier life never ends."""
 
     user: str
     fingerprint: str
+    node: str
     boot: str
     begun_at: float
     answer: Remembered | None = None
 
 
 class StoredAnswers:
-    """The `IdempotencyStore` on a Store. `boot` is `<node>.<something new at each start>`."""
+    """The `IdempotencyStore` on a Store. `boot` is new at each start; nodes that share a store differ in `node`."""
 
-    def __init__(self, store: Store, clock: Clock, boot: str) -> None:
+    def __init__(self, store: Store, clock: Clock, boot: str, *, node: str = "") -> None:
         self._kept = Collection(store, "idempotency", KeptAnswer)
         self._store = store
         self._clock = clock
         self._boot = boot
+        self._node = node
         self._sweep_at = clock.now() + SWEEP_EVERY_S
 
     async def begin(self, key: str, principal: Principal, fingerprint: str) -> Remembered | None:
@@ -46,7 +48,7 @@ class StoredAnswers:
             self._sweep_at = now + SWEEP_EVERY_S
             await self._sweep(now)
         id_ = _id_of(key, principal)
-        mine = KeptAnswer(user=principal.user, fingerprint=fingerprint, boot=self._boot, begun_at=now)
+        mine = KeptAnswer(user=principal.user, fingerprint=fingerprint, node=self._node, boot=self._boot, begun_at=now)
         try:
             await self._kept.create(id_, mine)
         except AlreadyExists:
@@ -68,8 +70,7 @@ class StoredAnswers:
         return value.answer
 
     def _is_abandoned(self, value: KeptAnswer) -> bool:
-        is_ours = value.boot.partition(".")[0] == self._boot.partition(".")[0]
-        return value.answer is None and is_ours and value.boot != self._boot
+        return value.answer is None and value.node == self._node and value.boot != self._boot
 
     async def _take_over(self, id_: str, before: Document[KeptAnswer], mine: KeptAnswer) -> None:
         try:

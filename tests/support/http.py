@@ -132,7 +132,7 @@ async def serving(
         tasks=tasks or HandTasks(),
         audit=audit,
         rate_limiter=MovingWindows(settings, clock),
-        idempotency=StoredAnswers(store, clock, "n1.boot1"),
+        idempotency=StoredAnswers(store, clock, "boot1"),
         clock=clock,
         settings=settings,
         pages=pages,

@@ -168,6 +168,16 @@ async def test_a_fault_of_ours_tells_nothing_but_the_request_id_and_is_logged_on
     assert body["request_id"] in records[0].getMessage()
 
 
+async def test_a_connection_of_ours_that_breaks_is_a_fault_of_ours_not_the_clients() -> None:
+    async def refused(_: Call[Nothing, Nothing]) -> None:
+        raise ConnectionRefusedError("libvirt is not there")
+
+    routes: list[AnyRoute] = [Route("GET", "/api/x", refused, scope=OPEN, summary="X")]
+    async with serving(routes) as s, s.client.get("/api/x") as answer:
+        assert answer.status == 500
+        assert "libvirt" not in await answer.text()
+
+
 async def test_a_sane_request_id_is_kept_and_another_is_replaced() -> None:
     async with serving(ROUTES) as s:
         for given, is_kept in (("abc-1.2:3", True), ("a b", False), ("x" * 65, False), ("<script>", False)):

@@ -227,10 +227,10 @@ async def test_a_key_that_is_none_is_400(key: str) -> None:
 async def test_answers_outlive_the_agent_for_a_day_and_then_go() -> None:
     clock = FakeClock()
     store = MemoryStore(clock)
-    first = StoredAnswers(store, clock, "n1.a")
+    first = StoredAnswers(store, clock, "a")
     assert await first.begin("k", ADMIN, "f") is None
     await first.finish("k", ADMIN, Remembered(status=201, body=b"{}"))
-    second = StoredAnswers(store, clock, "n1.b")
+    second = StoredAnswers(store, clock, "b")
     assert await second.begin("k", ADMIN, "f") == Remembered(status=201, body=b"{}")
     clock.advance(24 * 3600)
     assert await second.begin("other", ADMIN, "f") is None
@@ -241,10 +241,10 @@ async def test_answers_outlive_the_agent_for_a_day_and_then_go() -> None:
 async def test_a_call_that_died_with_the_agent_is_done_again_but_another_nodes_still_runs() -> None:
     clock = FakeClock()
     store = MemoryStore(clock)
-    assert await StoredAnswers(store, clock, "n1.a").begin("k", ADMIN, "f") is None
+    assert await StoredAnswers(store, clock, "a").begin("k", ADMIN, "f") is None
     with pytest.raises(Conflict):
-        await StoredAnswers(store, clock, "n2.a").begin("k", ADMIN, "f")
-    again = StoredAnswers(store, clock, "n1.b")
+        await StoredAnswers(store, clock, "x", node="n2").begin("k", ADMIN, "f")
+    again = StoredAnswers(store, clock, "b")
     assert await again.begin("k", ADMIN, "f") is None
     with pytest.raises(Conflict):
         await again.begin("k", ADMIN, "f")

@@ -36,6 +36,10 @@ class Api:
         await response.write(b"half")
         raise Unavailable("the disk went away")
 
+    async def upload(self, call: Call[Nothing, Nothing]) -> int:
+        self.slow_began.set()
+        return len(await call.raw.content.read())
+
     async def echo(self, call: Call[Nothing, Nothing]) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(call.raw)
@@ -57,6 +61,7 @@ class Api:
             Route("GET", "/api/download", self.download, scope=Scope.VM_READ, summary="D", content_type="x/y"),
             Route("GET", "/api/socket", self.echo, scope=Scope.VM_CONSOLE, summary="S", websocket=True),
             Route("GET", "/api/open-socket", self.echo, scope=OPEN, summary="S", websocket=True, limit=Limit.NONE),
+            Route("PUT", "/api/up", self.upload, scope=Scope.STORAGE_WRITE, summary="U", audit="up", stream_body=True),
             Route("GET", "/api/slow", self.take_time, scope=Scope.VM_READ, summary="Slow"),
         ]
 
@@ -172,3 +177,19 @@ async def test_an_address_that_is_taken_is_unavailable_and_named() -> None:
         second = HttpServer(web.Application(), "127.0.0.1", s.server.port)
         with pytest.raises(Unavailable, match=f"127.0.0.1:{s.server.port}"):
             await second.start()
+
+
+async def test_an_upload_whose_client_leaves_is_audited_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    api = Api()
+    async with serving(api.routes()) as s:
+        _, writer = await asyncio.open_connection("127.0.0.1", s.server.port)
+        writer.write(
+            b"PUT /api/up HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nContent-Length: 100\r\n\r\nhalf"
+        )
+        await api.slow_began.wait()
+        writer.transport.abort()
+        async with asyncio.timeout(3):
+            while not s.audit.entries:
+                await asyncio.sleep(0.001)
+    assert [(e.action, e.status) for e in s.audit.entries] == [("up", 499)]
+    assert not [r for r in caplog.records if r.levelname in {"ERROR", "CRITICAL"}]
