@@ -14,11 +14,17 @@ import libvirt
 import msgspec
 import pytest
 
+from agent.blocking import BlockingPool
+from agent.host.reach import QEMU_USER, find_account, open_way
+from agent.storage.image import Expected, ImageStore
 from agent.storage.libvirt_pool import LibvirtPoolDriver
+from agent.storage.qemu_img import QemuImg
 from horcrux.errors import Conflict, Invalid, NoSpace, NotFound, Unavailable, Unreachable
 from horcrux.ids import NodeId, PoolId
 from horcrux.storage.pool import PoolDocument, PoolType
 from horcrux.units import KIB, MIB
+from tests.agent.storage.bench import pieces
+from tests.support.clock import FakeClock
 
 pytestmark = pytest.mark.libvirt
 
@@ -136,6 +142,22 @@ async def test_only_our_own_pools_are_touched(driver: LibvirtPoolDriver, pool: P
     finally:
         await other.remove(theirs)
         await other.close()
+
+
+async def test_qemus_user_comes_to_images_through_private_folders(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    await asyncio.to_thread(private.mkdir, 0o700)
+    files = BlockingPool("test-files")
+    try:
+        images = ImageStore(
+            PoolId("p"), str(private / "p"), files=files, qemu=QemuImg(files), clock=FakeClock(), let_qemu_in=open_way
+        )
+        await images.open()
+        await images.receive("a", pieces(b"x" * 512), Expected(), ignore)
+    finally:
+        await asyncio.to_thread(files.close)
+    drop = ["setpriv", "--reuid", QEMU_USER, "--regid", str(find_account().uid), "--clear-groups"]
+    assert await sh(*drop, "head", "-c", "3", images.path("a")) == "xxx"
 
 
 async def test_a_folder_belongs_to_one_pool(driver: LibvirtPoolDriver, pool: PoolDocument) -> None:
