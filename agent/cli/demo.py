@@ -44,18 +44,16 @@ def demo(
         vm = client.get(path_of("vms", VM)).document
     else:
         cli.say(f"VM {VM} is there already: {vm.get('status')}")
-    told_before = _sentences(client)
     started = time.monotonic()
-    if vm.get("status") == "paused":
-        _work(cli, "resume", f"VM {VM} runs again")
-    elif vm.get("status") != "running":
+    was_started = vm.get("status") not in {"running", "paused"}
+    told_before = _sentences(client) if was_started else 0
+    if was_started:
         _work(cli, "start", f"VM {VM} runs; waiting for the guest's own words on its serial line")
-        told_before = min(told_before, _sentences(client))
-    elif told_before:
-        told_before = 0
+    elif vm.get("status") == "paused":
+        _work(cli, "resume", f"VM {VM} runs again")
     line = _await_sentence(cli, client, told_before, timeout)
     now = time.monotonic()
-    _print_end(cli, line, spoke_s=now - started, all_s=now - began)
+    _print_end(cli, line, spoke_s=now - started if was_started else None, all_s=now - began)
 
 
 def _work(cli: Cli, verb: str, sentence: str) -> None:
@@ -127,8 +125,10 @@ def _await_sentence(cli: Cli, client: Client, told_before: int, timeout_s: int, 
     end = time.monotonic() + timeout_s
     with bar(f"waiting for {VM}", quiet=cli.quiet) as tell:
         while True:
-            if _sentences(client) > told_before:
+            told = _sentences(client)
+            if told > told_before:
                 return SENTENCE
+            told_before = told  # fewer than before: the log was begun anew or rotated away
             left = end - time.monotonic()
             if left <= 0:
                 break
@@ -139,14 +139,16 @@ def _await_sentence(cli: Cli, client: Client, told_before: int, timeout_s: int, 
     raise CliError(f"the guest said nothing within {timeout_s} s; VM {VM} is {state}", next_step=step)
 
 
-def _print_end(cli: Cli, line: str, *, spoke_s: float, all_s: float) -> None:
+def _print_end(cli: Cli, line: str, *, spoke_s: float | None, all_s: float) -> None:
     from agent.cli.output import Format
 
     if cli.output is not Format.TABLE:
-        cli.one({"vm": VM, "said": line, "spoke_after_s": round(spoke_s, 2), "all_s": round(all_s, 2)})
+        after_s = None if spoke_s is None else round(spoke_s, 2)
+        cli.one({"vm": VM, "said": line, "spoke_after_s": after_s, "all_s": round(all_s, 2)})
         return
     print(f"{VM}: {line}")
-    cli.say(f"its words came {spoke_s:.1f} s after its start; all of it took {all_s:.1f} s")
+    if spoke_s is not None:
+        cli.say(f"its words came {spoke_s:.1f} s after its start; all of it took {all_s:.1f} s")
     cli.say("next:")
     cli.say(f"  see its screen        {screen_url(cli.url, VM)}")
     cli.say(f"  type into it          horcrux vm console {VM}")

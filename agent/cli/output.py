@@ -41,7 +41,7 @@ def cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:g}"
+            return f"{value:.10g}"
         case list():
             return ",".join(cell(item) for item in value)
         case dict():
@@ -122,8 +122,14 @@ def document_text(document: Document) -> str:
             lines.append(f"{name}:")
             lines += ["  - " + "  ".join(f"{key}={_safe(cell(part))}" for key, part in item.items()) for item in value]
         else:
-            lines.append(f"{name.ljust(width)}  {_safe(cell(value))}")
+            shown = local_time(value) if _is_moment(name, value) else _safe(cell(value))
+            lines.append(f"{name.ljust(width)}  {shown}")
     return "\n".join(lines)
+
+
+def _is_moment(name: str, value: object) -> bool:
+    """Epoch seconds, by the names that the API gives them."""
+    return (name.endswith("_at") or name in {"since", "expires"}) and isinstance(value, int | float)
 
 
 def as_yaml(value: object) -> str:
