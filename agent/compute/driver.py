@@ -3,7 +3,7 @@
 A driver touches only domains that carry its node's id. It knows no documents and no policy: `admit()` has been asked before.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -76,7 +76,7 @@ class Hypervisor(Protocol):
         """Every domain of this node, by id; `applied` as in `look`."""
         ...
 
-    def watch(self) -> AsyncIterator[Sighting]:
+    def watch(self) -> AsyncGenerator[Sighting, None]:
         """A `full` sighting, then what changes, within 2 s of the change, whoever made it. Close with `aclose()`."""
         ...
 
