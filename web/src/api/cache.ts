@@ -1,6 +1,6 @@
 /** The query cache, kept true by the event stream: lists are read once and patched from then on. Nothing polls. */
 
-import { QueryClient, type QueryKey } from '@tanstack/react-query';
+import { QueryClient } from '@tanstack/react-query';
 
 import { get } from './client';
 import { isApiError } from './errors';
@@ -69,22 +69,17 @@ export function takeEvent(client: QueryClient, event: StreamEvent): void {
 
 const TAKERS: Record<string, (client: QueryClient, event: StreamEvent) => void> = {
   vm: (client, event) => {
-    patch<VmListItem>(client, keys.vms, event, vmKey);
+    client.setQueryData<VmListItem[]>(keys.vms, (rows) => rows && apply(rows, event, vmKey));
     takeVm(client, event);
   },
   task: takeTask,
-  pool: (client, event) => patch<Pool>(client, keys.pools, event, poolKey),
+  pool: (client, event) => client.setQueryData<Pool[]>(keys.pools, (rows) => rows && apply(rows, event, poolKey)),
   volume: (client, event) => patchPool(client, 'volumes', event),
   image: (client, event) => patchPool(client, 'images', event),
   user: (client) => void client.invalidateQueries({ queryKey: keys.users }),
   token: (client) => void client.invalidateQueries({ queryKey: keys.tokens }),
   node: (client) => void client.invalidateQueries({ queryKey: keys.host }),
 };
-
-function patch<T>(client: QueryClient, key: QueryKey, event: StreamEvent, keyOf: (row: T) => string): void {
-  const change = (rows: T[] | undefined): T[] | undefined => rows && apply(rows, event, keyOf);
-  client.setQueryData<T[]>(key, change);
-}
 
 /** The detail holds more than a row of the list, so it is read again, but only while somebody looks at it. */
 function takeVm(client: QueryClient, event: StreamEvent): void {
@@ -108,6 +103,6 @@ function takeTask(client: QueryClient, event: StreamEvent): void {
 /** Rows of a pool's list; the event's id is `<pool>/<name>`. */
 function patchPool(client: QueryClient, list: 'volumes' | 'images', event: StreamEvent): void {
   const pool = event.id.split('/')[0] ?? '';
-  patch<Volume | Image>(client, keys[list](pool), event, inPoolKey);
+  client.setQueryData<(Volume | Image)[]>(keys[list](pool), (rows) => rows && apply(rows, event, inPoolKey));
   void client.invalidateQueries({ queryKey: keys.pools });
 }

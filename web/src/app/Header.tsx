@@ -33,7 +33,7 @@ import { useToast } from './toasts';
 
 export function Header() {
   return (
-    <Masthead>
+    <Masthead display={{ default: 'inline' }}>
       <MastheadMain>
         <MastheadToggle>
           <PageToggleButton aria-label={m.nav.toggle} variant="plain" icon={<BarsIcon />} />

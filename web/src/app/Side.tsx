@@ -43,8 +43,11 @@ export function Side() {
 function Places({ places }: { places: Place[] }) {
   const { pathname } = useLocation();
   return places.map((place) => (
-    <NavItem key={place.to} itemId={place.to} isActive={isWithin(pathname, place.to)} icon={place.icon}>
-      <Link to={place.to}>{place.text}</Link>
+    <NavItem key={place.to} itemId={place.to} isActive={isWithin(pathname, place.to)}>
+      <Link to={place.to}>
+        <span className="horcrux-nav-icon">{place.icon}</span>
+        {place.text}
+      </Link>
     </NavItem>
   ));
 }

@@ -98,6 +98,18 @@ function HostFacts({ host }: { host: Host }) {
   );
 }
 
+const COMMAND = /^(?:apt|echo|ip|modprobe|mount|pip|systemctl|sysctl|usermod|virtlogd|libvirtd)\b[^,;()]*$/;
+
+/** A command can be copied; advice is a sentence. */
+function Remedy({ text }: { text: string }) {
+  if (!COMMAND.test(text)) return <div className="horcrux-quiet">{text}</div>;
+  return (
+    <ClipboardCopy isReadOnly isCode variant="inline-compact" hoverTip={m.copy} clickTip={m.copied}>
+      {text}
+    </ClipboardCopy>
+  );
+}
+
 function Lacking({ lacking }: { lacking: Capability[] }) {
   return (
     <section>
@@ -121,9 +133,7 @@ function Lacking({ lacking }: { lacking: Capability[] }) {
               )}
             </span>
             <div className="horcrux-wrap">{capability.reason}</div>
-            <ClipboardCopy isReadOnly isCode variant="inline-compact" hoverTip={m.copy} clickTip={m.copied}>
-              {capability.remedy}
-            </ClipboardCopy>
+            <Remedy text={capability.remedy} />
           </li>
         ))}
       </ul>

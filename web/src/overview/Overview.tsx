@@ -105,7 +105,7 @@ function Running({ vms }: { vms: VmListItem[] }) {
 function VmCard({ title, vms, empty }: { title: string; vms: VmListItem[]; empty?: string }) {
   return (
     <Card>
-      <CardHeader actions={{ actions: <Link to="/vms">{m.vm.title}</Link> }}>
+      <CardHeader actions={{ hasNoOffset: true, actions: <Link to="/vms">{m.vm.title}</Link> }}>
         <CardTitle component="h2">{title}</CardTitle>
       </CardHeader>
       <CardBody>
@@ -135,7 +135,7 @@ function RecentTasks() {
   const tasks = useTasks();
   return (
     <Card>
-      <CardHeader actions={{ actions: <Link to="/tasks">{m.overview.allTasks}</Link> }}>
+      <CardHeader actions={{ hasNoOffset: true, actions: <Link to="/tasks">{m.overview.allTasks}</Link> }}>
         <CardTitle component="h2">{m.overview.recentTasks}</CardTitle>
       </CardHeader>
       <CardBody>

@@ -1,4 +1,4 @@
-import { Button, Label, PageSection, Tab, TabTitleText, Tabs } from '@patternfly/react-core';
+import { Alert, Button, Label, PageSection, Tab, TabTitleText, Tabs } from '@patternfly/react-core';
 import { useState } from 'react';
 import { useNavigate, useParams } from 'react-router';
 
@@ -59,7 +59,7 @@ function PoolPage({ pool, tab }: { pool: Pool; tab: 'volumes' | 'images' }) {
       }
     >
       <PageSection hasBodyWrapper={false}>
-        <SpaceMeter pool={pool} />
+        {pool.is_active ? <SpaceMeter pool={pool} /> : <Alert isInline variant="danger" title={m.storage.inactive}>{pool.reason}</Alert>}
       </PageSection>
       <PageSection hasBodyWrapper={false} type="tabs">
         <Tabs

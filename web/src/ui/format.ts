@@ -37,7 +37,8 @@ export function clock(milliseconds: number): string {
 export function ago(seconds: number, nowMs: number = Date.now()): string {
   const passed = Math.max(0, nowMs / 1000 - seconds);
   if (passed < 5) return 'just now';
-  return `${duration(passed)} ago`;
+  const [count, unit] = passed < 60 ? [passed, 's'] : passed < 3600 ? [passed / 60, 'min'] : passed < 86_400 ? [passed / 3600, 'h'] : [passed / 86_400, 'd'];
+  return `${Math.floor(count)} ${unit} ago`;
 }
 
 /** The two largest units are enough to know how long something took. */

@@ -11,7 +11,7 @@ import type { OrderFieldsProps } from './NewVmBasics';
 function Folded({ title, hasProblem, children }: { title: string; hasProblem: boolean; children: ReactNode }) {
   const [isOpen, setIsOpen] = useState(false);
   return (
-    <Card>
+    <Card isCompact>
       <CardBody>
         <ExpandableSection toggleText={title} isExpanded={isOpen || hasProblem} onToggle={(_event, open) => setIsOpen(open)}>
           <div className="horcrux-stack">{children}</div>

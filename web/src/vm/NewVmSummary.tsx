@@ -3,9 +3,6 @@ import {
   CardBody,
   CardTitle,
   ClipboardCopyButton,
-  CodeBlock,
-  CodeBlockAction,
-  CodeBlockCode,
   DescriptionList,
   DescriptionListDescription,
   DescriptionListGroup,
@@ -57,26 +54,23 @@ function Code({ id, title, text }: { id: string; title: string; text: string }) 
   };
   return (
     <section>
-      <Title headingLevel="h3" size="md">
-        {title}
-      </Title>
-      <CodeBlock
-        actions={
-          <CodeBlockAction>
-            <ClipboardCopyButton
-              id={`${id}-copy`}
-              aria-label={m.copy}
-              variant="plain"
-              onClick={copy}
-              onTooltipHidden={() => setIsCopied(false)}
-            >
-              {isCopied ? m.copied : m.copy}
-            </ClipboardCopyButton>
-          </CodeBlockAction>
-        }
-      >
-        <CodeBlockCode id={id}>{text}</CodeBlockCode>
-      </CodeBlock>
+      <div className="horcrux-line horcrux-between">
+        <Title headingLevel="h3" size="md">
+          {title}
+        </Title>
+        <ClipboardCopyButton
+          id={`${id}-copy`}
+          aria-label={m.copy}
+          variant="plain"
+          onClick={copy}
+          onTooltipHidden={() => setIsCopied(false)}
+        >
+          {isCopied ? m.copied : m.copy}
+        </ClipboardCopyButton>
+      </div>
+      <pre className="horcrux-log" id={id}>
+        {text}
+      </pre>
     </section>
   );
 }

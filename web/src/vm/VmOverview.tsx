@@ -21,7 +21,7 @@ import { EditVm } from './EditVm';
 
 export function VmOverview({ vm }: { vm: VmView }) {
   return (
-    <div className="horcrux-columns">
+    <div className="horcrux-columns horcrux-halves">
       <MachineCard vm={vm} />
       <div className="horcrux-stack">
         <Disks vm={vm} />
@@ -39,6 +39,7 @@ function MachineCard({ vm }: { vm: VmView }) {
     <Card>
       <CardHeader
         actions={{
+          hasNoOffset: true,
           actions: (
             <Button
               variant="link"

@@ -114,7 +114,7 @@ export function asCommand(order: Order): string {
   const words = ['horcrux vm create'];
   const add = (flag: string, value?: string | number) =>
     words.push(value === undefined ? flag : `${flag} ${quote(String(value))}`);
-  if (body.id) add('--id', body.id);
+  if (body.id) words.push(quote(body.id));
   if (body.name) add('--name', body.name);
   add('--cores', body.cpu_cores);
   add('--memory', `${body.memory_mb}M`);
@@ -122,9 +122,10 @@ export function asCommand(order: Order): string {
   if (body.cdrom) add('--cdrom', body.cdrom);
   if (body.architecture) add('--arch', body.architecture);
   if (body.firmware) add('--firmware', body.firmware);
+  if (body.nics) add('--nic', 'none');
   for (const tag of body.tags ?? []) add('--tag', tag);
   if (body.autostart) add('--autostart');
-  if (body.cloud_init?.user) add('--user', body.cloud_init.user);
+  if (body.cloud_init?.user) add('--cloud-user', body.cloud_init.user);
   if (body.cloud_init?.ssh_keys) add('--ssh-key', 'id_ed25519.pub');
   if (body.cloud_init?.user_data) add('--user-data', 'user-data.yaml');
   if (body.start) add('--start');
