@@ -4,6 +4,7 @@ store, replica, journal -> bus, tasks -> drivers -> storage, compute, console, s
 """
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -70,6 +71,9 @@ from horcrux.storage.pool import PoolType
 from horcrux.store import Collection, Store
 from horcrux.tasks import Task, TaskState
 
+log = logging.getLogger("horcrux.agent")
+
+FIRST_SIGHT_S = 3.0
 REPLICATED = ("/hx/v1/vm/",)
 AGENT = Principal(
     user=UserName("horcrux"),
@@ -143,23 +147,34 @@ async def open_node(
 
     A background loop that fails ends it: the exception comes out of the `async with`.
     """
-    async with AsyncExitStack() as undo:
-        ground = await _lay_ground(settings, state, undo)
-        store = await SqliteStore.open(state.folder / "store.db", ground.clock)
-        undo.push_async_callback(store.aclose)
-        journal = await Journal.open(state.folder / "journal.db")
-        undo.push_async_callback(journal.aclose)
-        drivers = await open_drivers(ground)
-        loops = await undo.enter_async_context(_Loops())
-        yield await _Assembly(ground, store, journal, loops).build(drivers, tls)
+    try:
+        async with AsyncExitStack() as undo:
+            ground = await _lay_ground(settings, state, undo)
+            store = await SqliteStore.open(state.folder / "store.db", ground.clock)
+            undo.push_async_callback(store.aclose)
+            journal = await Journal.open(state.folder / "journal.db")
+            undo.push_async_callback(journal.aclose)
+            drivers = await open_drivers(ground)
+            loops = await undo.enter_async_context(_Loops())
+            yield await _Assembly(ground, store, journal, loops).build(drivers, tls)
+    except BaseExceptionGroup as group:
+        raise _only_error(group) from None
+
+
+def _only_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong, without the task groups that it passed through; the group where more than one thing did."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _lay_ground(settings: Settings, state: NodeState, undo: AsyncExitStack) -> Ground:
     clock = SystemClock()
     files = BlockingPool("files", threads=2)
-    undo.callback(files.close)
+    undo.push_async_callback(asyncio.to_thread, files.close)
     probe = HostProbe(order_of(settings, is_agent=True), clock)
-    undo.callback(probe.close)
+    undo.push_async_callback(asyncio.to_thread, probe.close)
     report = await probe.report()
     facts = HostFacts(
         node_id=state.node_id,
@@ -265,6 +280,7 @@ class _Assembly:
             *host_api.routes(ground.probe, ground.state.name),
         )
         routes = (*routes, *docs_api.routes(routes))
+        await _await_first_sight(registry)
         server = await self._serve(routes, auth, http, tls)
         undo.callback(self._bus.close_listeners)
         undo.callback(consoles.close)
@@ -319,7 +335,7 @@ class _Assembly:
         """The started service, and the fragment of the set-up link when nobody can sign in yet."""
         ground = self._ground
         pool = BlockingPool("argon2", threads=2)
-        ground.undo.callback(pool.close)
+        ground.undo.push_async_callback(asyncio.to_thread, pool.close)
         auth = AuthService(
             self._store,
             ground.clock,
@@ -366,7 +382,7 @@ class _Assembly:
             idempotency=StoredAnswers(self._store, ground.clock, self._boot),
             clock=ground.clock,
             settings=http,
-            pages=Pages(web.assets.dist_folder()),
+            pages=await ground.files.run(lambda: Pages(web.assets.dist_folder())),
             entropy=ground.entropy,
         )
         server = HttpServer(app, ground.settings.host, ground.settings.port, tls=tls, settings=http)
@@ -381,6 +397,15 @@ def _http_settings(settings: Settings) -> HttpSettings:
         logins_per_minute=settings.rate_limit_login_per_minute,
         trusted_proxies=settings.trusted_proxies,
     )
+
+
+async def _await_first_sight(registry: VmRegistry) -> None:
+    """The hypervisor has told what runs, or is not going to for now: then states are shown as unknown until it does."""
+    try:
+        async with asyncio.timeout(FIRST_SIGHT_S):
+            await registry.until_seen()
+    except TimeoutError:
+        log.warning("the hypervisor has not answered within %s s; serving without it", FIRST_SIGHT_S)
 
 
 def _tell_of_vm(task: Task, registry: VmRegistry, consoles: ConsoleService) -> None:

@@ -33,7 +33,7 @@ async def fake_drivers(ground: Ground) -> Drivers:
     from agent.compute.fake import FakeHypervisor
     from agent.storage.fake import FakeStorageDriver
 
-    hypervisor = FakeHypervisor()
+    hypervisor = FakeHypervisor(ground.facts)
     return Drivers(
         hypervisor=hypervisor,
         keyboard=hypervisor,

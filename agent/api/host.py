@@ -1,12 +1,11 @@
 """`GET /api/host`: what this host can do. `GET /api/version`: which Horcrux answers."""
 
-from importlib import metadata
-
 import msgspec
 
 from agent.host.probe import HostProbe
 from agent.host.report import HostReport
 from agent.http.route import AnyRoute, Call, Route
+from horcrux import __version__
 from horcrux.auth.permission import Scope
 
 
@@ -22,7 +21,7 @@ API_VERSION = "0.1.0"
 
 def routes(probe: HostProbe, node: str) -> tuple[AnyRoute, ...]:
     """`node` is this node's name."""
-    version = VersionView(version=metadata.version("horcrux"), api=API_VERSION, node=node)
+    version = VersionView(version=__version__, api=API_VERSION, node=node)
 
     async def show_host(_call: Call[msgspec.Struct, msgspec.Struct]) -> HostReport:
         return await probe.report()

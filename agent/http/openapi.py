@@ -1,23 +1,17 @@
 """The OpenAPI 3.1 document of a route table.
 
-    python -m agent.http.openapi [--check]     writes docs/openapi.json, or tells that it is out of date
-
 Everything in it comes from the rows: the types by msgspec, the words from docstrings and the notes below fields.
 """
 
-import importlib
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from pathlib import Path
 
 import msgspec
 
 from agent.http.route import AnyRoute, Nothing
 from agent.http.schemas import REF, Json, Schemas
 from agent.task_view import TaskView
-from horcrux import __version__
 from horcrux.auth.permission import Scope
 
 
@@ -226,21 +220,3 @@ def _success(route: AnyRoute, schemas: Schemas) -> Json:
 def document_bytes(routes: Sequence[AnyRoute], version: str) -> bytes:
     """The document as it is checked in: two spaces, sorted by nothing, a newline at the end."""
     return msgspec.json.format(msgspec.json.encode(openapi(routes, version=version)), indent=2) + b"\n"
-
-
-def main(arguments: Sequence[str]) -> int:
-    """The table is looked up by name: this module is below the one that has it."""
-    table: Callable[[], Sequence[AnyRoute]] = importlib.import_module("agent.api.table").all_routes
-    path = Path(__file__).parents[2] / "docs" / "openapi.json"
-    wanted = document_bytes(table(), __version__)
-    if "--check" in arguments:
-        is_current = path.exists() and path.read_bytes() == wanted
-        print("docs/openapi.json is up to date" if is_current else "docs/openapi.json is out of date")
-        return 0 if is_current else 1
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(wanted)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

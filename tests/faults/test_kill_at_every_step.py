@@ -57,6 +57,8 @@ async def kill_at_every_step(
             await after(api)
             await everything_is_whole(api, agent)
         if not was_killed:
+            await agent.stop()
+            await agent.start()
             return step - 1
     raise AssertionError(f"{action} has more than {MOST_STEPS} steps")
 
@@ -95,19 +97,20 @@ async def everything_is_whole(api: aiohttp.ClientSession, agent: AgentProcess) -
         assert {v["name"] for v in await answer.json()} == wanted
     async with api.get("/api/storage/local/images") as answer:
         images = {i["name"] for i in await answer.json()}
-    files, domains = await asyncio.to_thread(on_disk, agent)
+    files, domains = await asyncio.to_thread(on_host, agent)
     assert files == wanted | images
-    assert domains == {f"hx-{agent.node_id()}-{vm['id']}" for vm in vms}
+    assert domains == {vm["id"] for vm in vms}
 
 
-def on_disk(agent: AgentProcess) -> tuple[set[str], set[str]]:
-    """Files of the pool (without the images' side cars), and the domains of this node."""
+def on_host(agent: AgentProcess) -> tuple[set[str], set[str]]:
+    """Files of the pool (without the images' side cars), and the VMs of this node that libvirt knows."""
     pool = agent.state_dir / "pools" / "local"
-    files = {p.name for p in pool.rglob("*") if p.is_file() and p.suffix != ".json"}
+    files = {p.name.removesuffix(".qcow2") for p in pool.rglob("*") if p.is_file() and p.suffix != ".json"}
     connection = libvirt.open("qemu:///system")
     try:
         prefix = f"hx-{agent.node_id()}-"
-        return files, {d.name() for d in connection.listAllDomains() if d.name().startswith(prefix)}
+        names = [d.name() for d in connection.listAllDomains()]
+        return files, {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
     finally:
         connection.close()
 

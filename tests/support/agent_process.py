@@ -124,22 +124,27 @@ class AgentProcess:
             yield session
 
     def node_id(self) -> str:
+        """Reads a file, so it blocks; an async test asks through `asyncio.to_thread`."""
         return str(msgspec.json.decode((self.state_dir / "node.json").read_bytes(), type=dict[str, str])["id"])
 
 
 @asynccontextmanager
 async def agent_process(**settings: str) -> AsyncIterator[AgentProcess]:
     """An agent that has been started; afterwards it, its guests, its pools and its folders are gone."""
-    folder = Path(mkdtemp(prefix="hx-", dir="/tmp"))
+    folder = Path(await asyncio.to_thread(mkdtemp, prefix="hx-", dir="/tmp"))
     agent = AgentProcess(folder / "state", {f"HORCRUX_{k.upper()}": v for k, v in settings.items()})
     try:
         await agent.start()
         yield agent
     finally:
         await agent.kill()
-        if (folder / "state" / "node.json").exists():
-            await asyncio.to_thread(remove_node, agent.node_id())
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(_remove, agent, folder)
+
+
+def _remove(agent: AgentProcess, folder: Path) -> None:
+    if (folder / "state" / "node.json").exists():
+        remove_node(agent.node_id())
+    shutil.rmtree(folder)
 
 
 def remove_node(node_id: str) -> None:

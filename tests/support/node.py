@@ -1,0 +1,95 @@
+"""A whole node on the fakes: the same services, routes and server as ever, without libvirt and without root."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import aiohttp
+
+from agent.assembly import Drivers, Ground, Node, open_node
+from agent.compute.fake import FakeHypervisor
+from agent.node import NodeState
+from agent.wiring import fake_drivers
+from horcrux.config import Settings
+from tests.support.agent_process import PASSWORD, free_port
+
+
+class FakeNode:
+    """A node that serves, and the hypervisor below it."""
+
+    def __init__(self, node: Node, hypervisor: FakeHypervisor) -> None:
+        self.node = node
+        self.url = node.url
+        self.hypervisor = hypervisor
+
+    async def sign_in(self, username: str = "admin", password: str = PASSWORD) -> str:
+        """A bearer token."""
+        order = {"username": username, "password": password}
+        async with (
+            aiohttp.ClientSession(self.url) as session,
+            session.post("/api/auth/login", json=order) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            return str((await answer.json())["token"])
+
+    @asynccontextmanager
+    async def session(self, token: str | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+        """A client; signed in as admin unless a token is given."""
+        headers = {"Authorization": f"Bearer {token or await self.sign_in()}"}
+        async with aiohttp.ClientSession(self.url, headers=headers) as session:
+            yield session
+
+
+@asynccontextmanager
+async def fake_node(folder: Path) -> AsyncIterator[FakeNode]:
+    """A node with user `admin`, without rate limits, with its state below `folder`."""
+    settings = Settings(
+        state_dir=str(folder / "state"),
+        run_dir=str(folder / "run"),
+        listen=f"127.0.0.1:{await asyncio.to_thread(free_port)}",
+        node_name="testnode",
+        admin_password=PASSWORD,
+        rate_limit="off",
+    )
+    made: list[Drivers] = []
+
+    async def drivers(ground: Ground) -> Drivers:
+        made.append(await fake_drivers(ground))
+        return made[0]
+
+    state = await asyncio.to_thread(NodeState.open, Path(settings.state_dir), settings.node_name, os.urandom)
+    try:
+        async with open_node(settings, state, drivers) as node:
+            hypervisor = made[0].hypervisor
+            assert isinstance(hypervisor, FakeHypervisor)
+            yield FakeNode(node, hypervisor)
+    finally:
+        state.close()
+
+
+@contextmanager
+def fake_node_in_thread(folder: Path) -> Iterator[tuple[str, str]]:
+    """Address and bearer token of a node whose loop runs on a thread of its own, for clients that block."""
+    ready: list[tuple[str, str]] = []
+    is_up, loop_of = threading.Event(), []
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with fake_node(folder) as node:
+            ready.append((node.url, await node.sign_in()))
+            loop_of.append(asyncio.get_running_loop())
+            is_up.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="fake node")
+    thread.start()
+    try:
+        assert is_up.wait(30), "the node did not come up"
+        yield ready[0]
+    finally:
+        if loop_of:
+            loop_of[0].call_soon_threadsafe(stop.set)
+        thread.join()
