@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
+
+from tests.support.command_line import Run, run_horcrux
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -26,23 +26,6 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def json(self) -> object:
         return json.loads(self.body)
-
-
-class Run(msgspec.Struct, frozen=True):
-    """How a run of the command line ended."""
-
-    code: int
-    raw: bytes
-    """Standard output as it came."""
-    err: str
-
-    @property
-    def out(self) -> str:
-        return self.raw.decode()
-
-    @property
-    def json(self) -> object:
-        return json.loads(self.out)
 
 
 class StubAgent:
@@ -104,28 +87,14 @@ class StubAgent:
         return await (handlers.pop(0) if len(handlers) > 1 else handlers[0])(request)
 
     async def horcrux(self, *words: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Run:
-        """`horcrux` with these words, as its own process, signed in by HORCRUX_TOKEN."""
-        surroundings = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parent.parent.parent),
-            "HOME": str(self.home),
-            "HORCRUX_URL": self.url,
-            "HORCRUX_TOKEN": "the-token",
-            "TZ": "UTC",
-            **(environment or {}),
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent.cli.main", *words,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={name: value for name, value in surroundings.items() if value},
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(60):
-                out, err = await process.communicate(stdin)
-        finally:
-            if process.returncode is None:
-                process.kill()
-        return Run(process.returncode or 0, out, err.decode())
+        """`horcrux` with these words, signed in by HORCRUX_TOKEN."""
+        return await run_horcrux(
+            *words,
+            url=self.url,
+            home=self.home,
+            stdin=stdin,
+            environment={"HORCRUX_TOKEN": "the-token", **(environment or {})},
+        )
 
 
 @asynccontextmanager
