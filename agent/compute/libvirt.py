@@ -41,6 +41,7 @@ _GONE = (
 _Listing = list[VmSeen]
 _Run = tuple[str, int]
 """UUID and libvirt's id of one run (-1: it does not run). The mark of a run never changes."""
+_Found = list[tuple[libvirt.virDomain, dict[str, int]]]
 
 
 class LibvirtHypervisor:
@@ -103,7 +104,15 @@ class LibvirtHypervisor:
         return await self._link.call(vm_id, lambda connection: self._look(self._find(connection, vm_id)[0], vm_id))
 
     async def list(self) -> list[VmSeen]:
-        return await self._link.call("the list of VMs", self._list)
+        what = "the list of VMs"
+        found = await self._link.call(what, self._scan)
+        new = [guest for guest, _stats in found if _run_of(guest) not in self._marks]
+        # Each mark is a round trip of its own; side by side they wait for libvirt together.
+        shares = [new[start :: self._link.threads] for start in range(self._link.threads)]
+        read = await asyncio.gather(*(self._link.call(what, self._read_marks, share) for share in shares if share))
+        known = self._marks | {run: mark for marks in read for run, mark in marks.items()}
+        self._marks = {run: known[run] for guest, _stats in found if (run := _run_of(guest)) in known}
+        return await self._link.call(what, self._seen_all, found)
 
     async def watch(self) -> AsyncGenerator[Sighting, None]:
         retry_s = 0.0
@@ -123,6 +132,7 @@ class LibvirtHypervisor:
                 yield Sighting("full", tuple(seen))
                 async for change in self._follow(events, {one.id for one in seen}):
                     yield change
+                self._marks = {}  # a restarted libvirtd may give a run's id to another run
                 yield Sighting("lost")
                 retry_s = FIRST_RETRY_S
 
@@ -201,21 +211,20 @@ class LibvirtHypervisor:
             raise Conflict(f"cannot type into {vm_id}: it is {state}", state=str(state))
         guest.sendKey(libvirt.VIR_KEYCODE_SET_LINUX, KEY_HOLD_MS, [*codes], len(codes), 0)
 
-    def _list(self, connection: libvirt.virConnect) -> _Listing:
-        """One call for all states; then a call for each mark not read before."""
-        fresh: dict[_Run, Mark] = {}
+    def _scan(self, connection: libvirt.virConnect) -> _Found:
+        """Every domain with our name, with its state, in one call."""
+        stats = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        return [(guest, state) for guest, state in stats if self._vm_id_of(guest.name()) is not None]
+
+    def _read_marks(self, _connection: libvirt.virConnect, guests: Sequence[libvirt.virDomain]) -> dict[_Run, Mark]:
+        return {_run_of(guest): mark for guest in guests if (mark := self._mark_of(guest)) is not None}
+
+    def _seen_all(self, _connection: libvirt.virConnect, found: _Found) -> _Listing:
         seen = []
-        for guest, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
-            vm_id = self._vm_id_of(guest.name())
-            if vm_id is None:
-                continue
-            run = (guest.UUIDString(), guest.ID())
-            mark = self._marks.get(run) or self._mark_of(guest)
-            if mark is None:
-                continue
-            fresh[run] = mark
-            seen.append(self._seen(vm_id, mark, stats["state.state"], stats["state.reason"]))
-        self._marks = fresh
+        for guest, stats in found:
+            vm_id, mark = self._vm_id_of(guest.name()), self._marks.get(_run_of(guest))
+            if vm_id is not None and mark is not None:
+                seen.append(self._seen(vm_id, mark, stats["state.state"], stats["state.reason"]))
         return sorted(seen, key=lambda one: one.id)
 
     def _look(self, guest: libvirt.virDomain, vm_id: VmId) -> VmSeen:
@@ -252,6 +261,10 @@ class LibvirtHypervisor:
     def _vm_id_of(self, name: str) -> VmId | None:
         prefix = domain.domain_name(self._host.node_id, VmId(""))
         return VmId(name.removeprefix(prefix)) if name.startswith(prefix) else None
+
+
+def _run_of(guest: libvirt.virDomain) -> _Run:
+    return guest.UUIDString(), guest.ID()
 
 
 def _lookup(connection: libvirt.virConnect, name: str) -> libvirt.virDomain | None:

@@ -27,6 +27,7 @@ class LibvirtLink:
 
     def __init__(self, uri: str, threads: int = 4) -> None:
         self._uri = uri
+        self.threads = threads
         self._pool = BlockingPool("libvirt", threads)
         self._lock = threading.Lock()
         self._connection: libvirt.virConnect | None = None

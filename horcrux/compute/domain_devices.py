@@ -3,6 +3,7 @@
 Order is part of the result: libvirt gives PCI addresses in the order of the devices, so what is added later comes last.
 """
 
+import re
 from xml.etree import ElementTree as ET
 
 from horcrux.compute.domain import (
@@ -17,6 +18,9 @@ from horcrux.compute.domain import (
 )
 from horcrux.compute.vm import Architecture, Disk, DiskBus, DiskCache, Nic
 from horcrux.errors import HostLacks, invalid_field
+
+_LINK_NAME = re.compile(r"[!-.0-~]{1,15}\Z")
+"""What Linux takes as a link's name (dev_valid_name), less what is not ASCII."""
 
 NIC_MODELS = frozenset({"virtio", "e1000", "e1000e", "rtl8139"})
 SPARE_PORTS = 8
@@ -120,6 +124,8 @@ def _add_controllers(root: ET.Element, plan: DomainPlan) -> None:
 def _add_nic(root: ET.Element, nic: Nic, index: int, order: int) -> None:
     if nic.model not in NIC_MODELS:
         raise invalid_field(f"nics[{index}].model", f"one of {', '.join(sorted(NIC_MODELS))}")
+    if nic.bridge is not None and not _LINK_NAME.match(nic.bridge):
+        raise invalid_field(f"nics[{index}].bridge", "1 to 15 printable characters without '/' and blanks")
     if nic.bridge is None and nic.vnet is not None:
         raise HostLacks(f"nics[{index}].vnet: this node has no virtual network {nic.vnet}", vnet=nic.vnet)
     element = ET.SubElement(root, "interface", type="user" if nic.bridge is None else "bridge")

@@ -33,6 +33,7 @@ MAX_CORES = {Architecture.X86_64: 255, Architecture.AARCH64: 512, Architecture.R
 
 _MACHINE = {Architecture.X86_64: "q35", Architecture.AARCH64: "virt", Architecture.RISCV64: "virt"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_QEMU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}\Z")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -108,6 +109,9 @@ def _machine_for(spec: VmSpec, host: HostFacts) -> Machine:
         )
     if not 1 <= spec.cpu_cores <= MAX_CORES[spec.architecture]:
         raise invalid_field("cpu_cores", f"1 to {MAX_CORES[spec.architecture]} on {spec.architecture}")
+    for field, name in (("machine", spec.machine), ("cpu_model", spec.cpu_model)):
+        if name is not None and not _QEMU_NAME.match(name):
+            raise invalid_field(field, "a name that QEMU knows: letters, digits, '.', '_', '+' and '-'")
     return machine
 
 
@@ -169,7 +173,7 @@ def _add_processor(root: ET.Element, spec: VmSpec, machine: Machine) -> None:
             cpu.set("mode", "host-passthrough")
         case name:
             cpu.attrib.update(mode="custom", match="exact", check="none")
-            _text(cpu, "model", clean(name), fallback="forbid")
+            _text(cpu, "model", name, fallback="forbid")
     ET.SubElement(cpu, "topology", sockets="1", dies="1", cores=str(spec.cpu_cores), threads="1")
 
 

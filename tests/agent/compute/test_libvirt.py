@@ -254,7 +254,6 @@ async def test_what_the_compiler_makes_passes_libvirts_schema(world: LibvirtWorl
     for architecture, firmware in (("x86_64", "bios"), ("x86_64", "uefi"), ("aarch64", "uefi"), ("riscv64", "bios")):
         plan = plan_for(f"vm-{architecture}-{firmware}", architecture=architecture, firmware=firmware, nics=nics)
         xml = Path(world.host.runtime_dir).parent / "plan.xml"
-        await asyncio.to_thread(
-            xml.write_text, compile_domain(replace(plan, seed_iso="/tmp/seed.iso", cdrom="/tmp/cd.iso"), world.host)
-        )
+        made = compile_domain(replace(plan, seed_iso="/tmp/seed.iso", cdrom="/tmp/cd.iso"), world.host)
+        await asyncio.to_thread(xml.write_text, made)
         await virsh("define", "--validate", str(xml))
