@@ -4,7 +4,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Concatenate, ParamSpec
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import typer
@@ -16,6 +16,7 @@ from agent.cli.follow import follow_task, result_of
 from agent.cli.output import Column, Format, as_json, as_yaml, document_text, has_colour, table_text
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 _PANEL = "Every command"
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to show the answer.", rich_help_panel=_PANEL)]
@@ -109,6 +110,23 @@ class Cli:
             return None
         self.done(sentence, result)
         return result
+
+
+def by_name(cli: Cli, vm: str, act: Callable[[str], T]) -> T:
+    """What `act` gives for the VM of that id; where none has it, for the one VM of that name."""
+    try:
+        return act(vm)
+    except CliError as error:
+        if error.exit_code is not Exit.NOT_FOUND:
+            raise
+        rows = cli.client().get(path_of("vms"), {"name": vm}).rows
+        named = [str(row.get("id")) for row in rows if row.get("name") == vm and row.get("id") != vm]
+        if not named:
+            raise
+        if len(named) > 1:
+            message = f"{len(named)} VMs are named {vm}: {', '.join(named)}"
+            raise CliError(message, Exit.CONFLICT, "give the id of one") from None
+    return act(named[0])
 
 
 def _task_id(answer: Answer) -> str:

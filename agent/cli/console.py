@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import typer
 
 from agent.cli.client import Client, Document, path_of
-from agent.cli.command import Cli, command, complete_ids
+from agent.cli.command import Cli, by_name, command, complete_ids
 from agent.cli.exits import CliError, Exit
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def console(
 ) -> None:
     """Open a VM's serial console in this terminal; Ctrl+] ends it."""
     if web:
-        print(screen_url(cli.url, vm))
+        print(screen_url(cli.url, by_name(cli, vm, lambda id_: str(_show(cli, id_).get("id")))))
         return
-    address = _ticket(cli.client(), vm)
+    address = by_name(cli, vm, lambda id_: _ticket(cli.client(), id_))
     cli.say(f"connected to {vm}; Ctrl+] ends it")
     if sys.stdin.isatty():
         with _raw_terminal(sys.stdin.fileno()):
@@ -50,6 +50,10 @@ def console(
     else:
         why = asyncio.run(_relay(address, is_terminal=False))
     cli.say(f"\r\n{why}")
+
+
+def _show(cli: Cli, vm: str) -> Document:
+    return cli.client().get(path_of("vms", vm)).document
 
 
 def screen_url(url: str, vm: str) -> str:

@@ -15,6 +15,7 @@ Stdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password
 
 def add_to(app: typer.Typer) -> None:
     command(app, "login")(login)
+    command(app, "setup")(setup)
     command(app, "logout")(logout)
     command(app, "passwd")(passwd)
     command(app, "whoami")(whoami)
@@ -55,6 +56,22 @@ def login(
     body = {"username": username, "password": password}
     _keep(cli, Client(cli.url).call("POST", path_of("auth", "login"), body=body).document)
     cli.say(f"signed in to {cli.url} as {username}")
+
+
+def setup(
+    cli: Cli,
+    link: Annotated[str, typer.Argument(help="The one-use link that the agent printed at its first start.")],
+    username: Annotated[str, typer.Argument(help="The administrator's name.")] = "admin",
+    password_stdin: Stdin = False,
+) -> None:
+    """Make the first administrator from the set-up link, and sign in."""
+    _, is_link, secret = link.partition("setup=")
+    if not is_link or not secret:
+        raise CliError("that is no set-up link", Exit.USAGE, "give the whole link, in quotes: '…/#setup=…'")
+    password = ask_password(f"new password of {username}", from_stdin=password_stdin, confirm=True)
+    body = {"secret": secret, "username": username, "password": password}
+    _keep(cli, Client(cli.url).call("POST", path_of("auth", "setup"), body=body).document)
+    cli.say(f"{username} is made and signed in to {cli.url}")
 
 
 def logout(cli: Cli) -> None:

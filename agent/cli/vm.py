@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.client import Document, path_of
-from agent.cli.command import Cli, command, complete_ids, noun
+from agent.cli.command import Cli, by_name, command, complete_ids, noun
 from agent.cli.exits import CliError, Exit
 from agent.cli.output import Format, as_json, as_yaml, field, has_colour, table_text
 from agent.cli.stream import EventStream
@@ -96,7 +96,7 @@ def _show_watched(cli: Cli, rows: Sequence[Document], changed: Sequence[Document
 @command(app, "show", alias="info")
 def show_vm(cli: Cli, vm: VmId) -> None:
     """Show everything about a VM."""
-    document = cli.client().get(path_of("vms", vm)).document
+    document = by_name(cli, vm, lambda id_: cli.client().get(path_of("vms", id_)).document)
     if cli.output is Format.TABLE:
         actions = document.pop("allowed_actions", None)
         if isinstance(actions, dict):
@@ -199,8 +199,9 @@ def change_vm(
             change[key] = None if text == "none" else text
     if not change:
         raise CliError("nothing to change was named", Exit.USAGE, "see `horcrux vm set --help`")
-    etag = cli.client().get(path_of("vms", vm)).headers.get("etag", "")
-    result = cli.work("PATCH", path_of("vms", vm), f"VM {vm} is changed", body=change, if_match=etag)
+    before = by_name(cli, vm, lambda id_: cli.client().get(path_of("vms", id_)))
+    path, etag = path_of("vms", str(before.document.get("id") or vm)), before.headers.get("etag", "")
+    result = cli.work("PATCH", path, f"VM {vm} is changed", body=change, if_match=etag)
     pending = result.get("pending") if isinstance(result, dict) else None
     if pending:
         fields = ", ".join(str(each.get("field")) for each in pending if isinstance(each, dict))
@@ -215,5 +216,5 @@ def delete_vm(
 ) -> None:
     """Delete a VM with its disks."""
     cli.confirm(f"Delete VM {vm} with its disks?")
-    path = path_of("vms", vm) + ("?force=true" if force else "")
-    cli.work("DELETE", path, f"VM {vm} is deleted")
+    query = "?force=true" if force else ""
+    by_name(cli, vm, lambda id_: cli.work("DELETE", path_of("vms", id_) + query, f"VM {vm} is deleted"))

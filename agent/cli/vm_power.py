@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.client import path_of
-from agent.cli.command import Cli, command, complete_ids
+from agent.cli.command import Cli, by_name, command, complete_ids
 from agent.cli.exits import CliError, Exit
 
 VmId = Annotated[str, typer.Argument(metavar="VM", autocompletion=complete_ids("vms"))]
@@ -38,7 +38,7 @@ def _path(vm: str, verb: str, queue_s: int) -> str:
 
 def _power(verb: str, summary: str, sentence: str) -> Callable[[Cli, str, int], None]:
     def act(cli: Cli, vm: VmId, queue: Patience = 0) -> None:
-        cli.work("POST", _path(vm, verb, queue), sentence.format(vm))
+        by_name(cli, vm, lambda id_: cli.work("POST", _path(id_, verb, queue), sentence.format(vm)))
 
     act.__name__, act.__doc__ = verb, summary
     return act
@@ -53,7 +53,8 @@ def shutdown(
 ) -> None:
     """Press the power button: the guest shuts itself down."""
     body = {"timeout_s": timeout, "force": force}
-    cli.work("POST", _path(vm, "shutdown", queue), f"VM {vm} is shut down", body=body)
+    sentence = f"VM {vm} is shut down"
+    by_name(cli, vm, lambda id_: cli.work("POST", _path(id_, "shutdown", queue), sentence, body=body))
 
 
 def sendkeys(
@@ -66,7 +67,7 @@ def sendkeys(
     if (text is None) == (keys is None):
         raise CliError("give either a text or --keys", Exit.USAGE)
     body: dict[str, object] = {"text": text} if text is not None else {"keys": (keys or "").split(",")}
-    cli.client().call("POST", path_of("vms", vm, "sendkeys"), body=body)
+    by_name(cli, vm, lambda id_: cli.client().call("POST", path_of("vms", id_, "sendkeys"), body=body))
     cli.say(f"typed into VM {vm}")
 
 
@@ -76,6 +77,6 @@ def serial_log(
     tail: Annotated[int, typer.Option(min=1, help="The last so many bytes.")] = 65536,
 ) -> None:
     """Print what the guest wrote on its serial line."""
-    answer = cli.client().get(path_of("vms", vm, "serial"), {"tail": str(tail)})
+    answer = by_name(cli, vm, lambda id_: cli.client().get(path_of("vms", id_, "serial"), {"tail": str(tail)}))
     sys.stdout.buffer.write(answer.raw)
     sys.stdout.flush()

@@ -71,3 +71,16 @@ async def test_an_agent_that_is_not_there_is_unreachable_with_a_next_step(agent:
 async def test_an_address_that_is_none_is_a_usage_error(agent: StubAgent) -> None:
     run = await agent.horcrux("vm", "list", "--url", "not-an-address")
     assert run.code == 2
+
+
+async def test_the_set_up_link_makes_the_first_administrator_and_signs_in(agent: StubAgent) -> None:
+    agent.answer("POST /api/auth/setup", SESSION)
+    link = f"{agent.url}/#setup=one-use"
+    run = await agent.horcrux("setup", link, environment={**UNSET, "HORCRUX_PASSWORD": "a long secret"})
+    assert run.code == 0, run.err
+    assert agent.find("POST /api/auth/setup").json == {
+        "secret": "one-use",
+        "username": "admin",
+        "password": "a long secret",
+    }
+    assert (await agent.horcrux("setup", "http://h/", environment=UNSET)).code == 2

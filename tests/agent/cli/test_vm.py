@@ -159,6 +159,7 @@ async def test_a_change_that_somebody_else_overtook_is_a_conflict_with_a_next_st
 
 @pytest.mark.parametrize(("status", "code"), [(400, 2), (401, 4), (403, 4), (404, 3), (409, 5), (500, 1)])
 async def test_each_refusal_has_its_exit_code(agent: StubAgent, status: int, code: int) -> None:
+    agent.answer("GET /api/vms", [])
     agent.answer("GET /api/vms/x", {"error": "the agent's own sentence"}, status)
     run = await agent.horcrux("vm", "show", "x")
     assert run.code == code
@@ -224,3 +225,25 @@ async def test_a_watched_list_prints_each_vm_as_it_changes(agent: StubAgent) -> 
     run = await agent.horcrux("vm", "list", "--watch")
     assert run.code == 4
     assert [line.split()[2] for line in run.out.splitlines() if line.startswith("vm-100")] == ["running", "stopped"]
+
+
+async def test_a_vm_is_found_by_its_name_where_no_id_is_so(agent: StubAgent) -> None:
+    agent.answer("GET /api/vms", [WEB, {**WEB, "id": "vm-101", "name": "webby"}])
+    agent.answer("POST /api/vms/vm-100/start", WEB)
+    run = await agent.horcrux("vm", "start", "web")
+    assert run.code == 0, run.err
+    assert agent.find("GET /api/vms").query == {"name": "web"}
+    assert agent.asked[-1].path == "/api/vms/vm-100/start"
+
+
+async def test_a_name_that_two_vms_have_is_refused_with_their_ids(agent: StubAgent) -> None:
+    agent.answer("GET /api/vms", [WEB, {**WEB, "id": "vm-101"}])
+    run = await agent.horcrux("vm", "stop", "web")
+    assert (run.code, "vm-100, vm-101" in run.err) == (5, True)
+
+
+async def test_a_vm_that_is_nowhere_keeps_the_agents_sentence(agent: StubAgent) -> None:
+    agent.answer("GET /api/vms", [])
+    agent.answer("GET /api/vms/nope", {"error": "VM nope does not exist", "code": "not_found"}, 404)
+    run = await agent.horcrux("vm", "show", "nope")
+    assert (run.code, "VM nope does not exist" in run.err) == (3, True)
