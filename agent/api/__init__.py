@@ -1,0 +1,1 @@
+"""The calls: one module for each first segment of a path."""

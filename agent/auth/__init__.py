@@ -1,0 +1,1 @@
+"""Sign-in: users, sessions and API tokens, kept in the Store and in memory."""

@@ -1,0 +1,1 @@
+"""VMs: the hypervisor's drivers, and the services above them."""

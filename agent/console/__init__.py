@@ -1,0 +1,1 @@
+"""Screens and serial lines of VMs, shown in a browser."""

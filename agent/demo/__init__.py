@@ -1,0 +1,1 @@
+"""The demo's guest: a small bootable disk made from Debian packages alone."""

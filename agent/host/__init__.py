@@ -1,0 +1,1 @@
+"""What this host is, can do, and lets QEMU reach."""

@@ -1,0 +1,1 @@
+"""The server: route table, decoding, dialects, limits, OpenAPI, pages."""

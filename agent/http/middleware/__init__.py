@@ -1,0 +1,1 @@
+"""One concern each, in the order in which a request meets them."""

@@ -1,0 +1,1 @@
+"""Pools, volumes, images and seeds: drivers, and the services above them."""

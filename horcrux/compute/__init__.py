@@ -1,0 +1,1 @@
+"""Virtual machines: types, admission, the compilers to domain XML and cloud-init seeds."""

@@ -1,0 +1,1 @@
+"""Pools, volumes and images: types, names, and what an image must not hold."""
