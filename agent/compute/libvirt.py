@@ -28,7 +28,7 @@ from horcrux.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from horcrux.ids import VmId
 
 KEY_HOLD_MS = 20
-"""Long enough for a guest in emulation to see the key (its USB keyboard is polled every 8 ms)."""
+"""Long enough for a guest in emulation to see the key (its kernel reads a key at its own pace)."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 """A watch tries again after 0.2, 0.4, … 5 s while libvirt does not answer."""
 

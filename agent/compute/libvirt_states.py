@@ -53,4 +53,7 @@ def state_of(state: int, reason: int) -> tuple[RunState, str]:
     word = _REASONS.get((state, reason), "suspended by the guest" if state == libvirt.VIR_DOMAIN_PMSUSPENDED else "")
     if state == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
         return RunState.CRASHED, word
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_STARTING_UP:
+        # For a moment of every start, while QEMU is set up: nobody has paused it, and `resume` would be refused.
+        return RunState.RUNNING, word
     return _STATES.get(state, RunState.UNKNOWN), word
