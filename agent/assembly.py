@@ -41,7 +41,7 @@ from agent.console.tickets import TicketOffice
 from agent.console.viewers import Viewers
 from agent.console.websockify import VncGate
 from agent.events import EventBus
-from agent.host.probe import HostProbe, order_of
+from agent.host.probe import HostProbe, find_basis, order_of
 from agent.host.surroundings import HostSurroundings
 from agent.http.app import HttpServer, build_app
 from agent.http.idempotency_store import StoredAnswers
@@ -173,15 +173,16 @@ async def _lay_ground(settings: Settings, state: NodeState, undo: AsyncExitStack
     clock = SystemClock()
     files = BlockingPool("files", threads=2)
     undo.push_async_callback(asyncio.to_thread, files.close)
-    probe = HostProbe(order_of(settings, is_agent=True), clock)
+    order = order_of(settings, is_agent=True)
+    probe = HostProbe(order, clock)
     undo.push_async_callback(asyncio.to_thread, probe.close)
-    report = await probe.report()
+    machines, has_virtlogd = await files.run(find_basis, order)
     facts = HostFacts(
         node_id=state.node_id,
         runtime_dir=f"{settings.run_dir}/{state.node_id}",
         state_dir=str(state.folder),
-        machines=report.machines,
-        has_virtlogd=report.has_virtlogd,
+        machines=machines,
+        has_virtlogd=has_virtlogd,
     )
     return Ground(
         settings=settings,

@@ -46,6 +46,23 @@ def find_uefi(root: Path, architecture: Architecture) -> UefiFiles | None:
     return None
 
 
+def find_machines(
+    root: Path, own: Architecture | None, accel: Accel, which: Which = shutil.which
+) -> dict[Architecture, Machine]:
+    """A Machine for each architecture whose QEMU is installed, from the files alone; only the host's own can be accelerated."""
+    programs = {architecture: which(f"qemu-system-{architecture}") for architecture in Architecture}
+    return {
+        architecture: Machine(
+            emulator=program,
+            accel=accel if architecture is own else Accel.TCG,
+            uefi=find_uefi(root, architecture),
+            boot_loader=_U_BOOT if architecture is Architecture.RISCV64 and (root / _U_BOOT[1:]).is_file() else None,
+        )
+        for architecture, program in programs.items()
+        if program is not None
+    }
+
+
 def _version(words: str) -> str:
     """`7.2.22` from `QEMU emulator version 7.2.22 (Debian …)`."""
     return words.partition("version ")[2].split(maxsplit=1)[0].rstrip(",") if "version " in words else "unknown version"
@@ -54,28 +71,25 @@ def _version(words: str) -> str:
 def probe_emulators(
     root: Path, own: Architecture | None, accel: Accel, run: Run, which: Which = shutil.which
 ) -> tuple[dict[Architecture, Machine], list[Capability]]:
-    """The architectures that can be run, and a finding for each; only the host's own can be accelerated."""
+    """The architectures that can be run, and a finding for each."""
+    installed = find_machines(root, own, accel, which)
     machines: dict[Architecture, Machine] = {}
     findings: list[Capability] = []
     for architecture in Architecture:
         name, needed = f"guests {architecture}", architecture is own
-        program = which(f"qemu-system-{architecture}")
-        if program is None:
+        machine = installed.get(architecture)
+        if machine is None:
             remedy = f"apt install {_PACKAGES[architecture]}"
             findings.append(unable(name, f"qemu-system-{architecture} is not installed", remedy, needed=needed))
             continue
-        answer = run([program, "--version"])
+        answer = run([machine.emulator, "--version"])
         if not answer.ok:
             remedy = f"apt install --reinstall {_PACKAGES[architecture]}"
-            findings.append(unable(name, f"{program} does not start: {answer.last_line}", remedy, needed=needed))
+            trouble = f"{machine.emulator} does not start: {answer.last_line}"
+            findings.append(unable(name, trouble, remedy, needed=needed))
             continue
-        machines[architecture] = Machine(
-            emulator=program,
-            accel=accel if architecture is own else Accel.TCG,
-            uefi=find_uefi(root, architecture),
-            boot_loader=_U_BOOT if architecture is Architecture.RISCV64 and (root / _U_BOOT[1:]).is_file() else None,
-        )
-        findings.append(_finding(name, architecture, machines[architecture], _version(answer.output), needed=needed))
+        machines[architecture] = machine
+        findings.append(_finding(name, architecture, machine, _version(answer.output), needed=needed))
     findings += [_uefi_finding(architecture, machine) for architecture, machine in machines.items()]
     return machines, findings
 

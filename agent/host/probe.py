@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agent.blocking import BlockingPool
-from agent.host.emulators import probe_emulators
+from agent.host.emulators import find_machines, probe_emulators
 from agent.host.processor import (
     AccelWish,
     architecture_of,
@@ -37,6 +37,8 @@ from agent.host.services import (
     read_memory,
 )
 from horcrux.clock import Clock
+from horcrux.compute.domain import Machine
+from horcrux.compute.vm import Architecture
 from horcrux.config import Settings
 
 _FRESH_S = 5.0
@@ -62,6 +64,15 @@ def order_of(settings: Settings, *, is_agent: bool) -> ProbeOrder:
         libvirt_uri=settings.libvirt_uri,
         listen=None if is_agent else (settings.host, settings.port),
     )
+
+
+def find_basis(order: ProbeOrder) -> tuple[dict[Architecture, Machine], bool]:
+    """What an agent has to know before it can serve: the machines it can run, and whether virtlogd is there. Blocks for
+    some milliseconds: nothing is started, unlike in `probe_now`."""
+    root = order.root
+    own = architecture_of(platform.machine())
+    accel, _ = probe_acceleration(own, read_processor(root), order.accel, lambda: why_not_kvm(root / "dev/kvm"))
+    return find_machines(root, own, accel), probe_virtlogd(root).ok
 
 
 def probe_now(order: ProbeOrder, run: Run = run_program) -> HostReport:
