@@ -27,8 +27,8 @@ async def test_the_given_password_makes_the_administrator(service: AuthService) 
 
 async def test_a_given_password_that_is_too_short_stops_the_start_and_is_not_told(service: AuthService) -> None:
     with pytest.raises(Invalid, match=r"HORCRUX_ADMIN_PASSWORD .*at least 8 characters") as caught:
-        await service.first_start("short-one")
-    assert "short-one" not in str(caught.value)
+        await service.first_start("short-1")
+    assert "short-1" not in str(caught.value)
     assert service.is_setup_needed()
 
 
