@@ -1,10 +1,10 @@
 /**
- * PatternFly's stylesheet without what the console never shows: the felt, glass and high-contrast themes, italic and
- * icon fonts. Halves the stylesheet and keeps megabytes of wallpaper out of the build.
+ * PatternFly's stylesheet without what the console never shows: the felt, glass and high-contrast themes, italic,
+ * icon and display fonts. Halves the stylesheet and keeps megabytes of wallpaper out of the build.
  */
 
 const THEMES = /^:root:where\([^)]*pf-v6-theme-(?:felt|glass|high-contrast)[^)]*\)\s*\{/;
-const FONTS = /font-style:\s*italic|pf-v6-pficon/;
+const FONTS = /font-style:\s*italic|pf-v6-pficon|Red Hat Display/;
 const ICONS = /\.pf-v6-pficon-/;
 
 /** `css` without the top-level rules that `drop(rule)` names. Rules are cut at braces of depth nought. */

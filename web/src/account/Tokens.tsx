@@ -10,7 +10,7 @@ import { useTokens } from '../api/queries';
 import type { ApiToken } from '../api/types';
 import { m } from '../messages';
 import { Answer } from '../ui/Answer';
-import { Confirm } from '../ui/Confirm';
+import Confirm from '../ui/Confirm';
 import { ago, moment } from '../ui/format';
 import { useNow } from '../ui/now';
 import { NewToken } from './NewToken';

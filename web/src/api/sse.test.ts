@@ -16,7 +16,7 @@ describe('an event stream', () => {
   it('gives the same messages however it was cut', () => {
     const whole = read([stream]).messages;
     expect(whole).toEqual([{ event: 'vm', data: '{"a":1}', id: 'b.7' }]);
-    expect(read([...stream]).messages).toEqual(whole);
+    expect(read(Array.from(stream)).messages).toEqual(whole);
     expect(read([stream.replaceAll('\n', '\r\n')]).messages).toEqual(whole);
   });
 

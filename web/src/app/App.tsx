@@ -1,22 +1,22 @@
 import { Bullseye, Spinner } from '@patternfly/react-core';
 import { QueryClientProvider, useQueryClient } from '@tanstack/react-query';
-import { type ReactNode, lazy, useCallback, useState } from 'react';
+import { type ReactNode, Suspense, lazy, useCallback, useState } from 'react';
 import { BrowserRouter, Route, Routes } from 'react-router';
 
 import { keys, newQueryClient } from '../api/cache';
-import { SetUp } from '../auth/SetUp';
-import { SignIn } from '../auth/SignIn';
 import { SessionProvider } from '../auth/session';
 import { m } from '../messages';
-import { Overview } from '../overview/Overview';
-import { TasksRoom } from '../tasks/TasksRoom';
 import { WatchProvider } from '../tasks/watch';
-import { VmList } from '../vm/VmList';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
 import { Live } from './live';
 import { ToastProvider } from './toasts';
 
+const SetUp = lazy(() => import('../auth/SetUp'));
+const SignIn = lazy(() => import('../auth/SignIn'));
+const Overview = lazy(() => import('../overview/Overview'));
+const TasksRoom = lazy(() => import('../tasks/TasksRoom'));
+const VmList = lazy(() => import('../vm/VmList'));
 const VmRoom = lazy(() => import('../vm/VmRoom'));
 const NewVmRoom = lazy(() => import('../vm/NewVmRoom'));
 const StorageRoom = lazy(() => import('../storage/StorageRoom'));
@@ -36,11 +36,13 @@ export function App() {
     <QueryClientProvider client={client}>
       <BrowserRouter>
         <ToastProvider>
-          <SetUpFirst>
-            <SessionProvider signIn={<SignIn />} waiting={waiting}>
-              <Rooms />
-            </SessionProvider>
-          </SetUpFirst>
+          <Suspense fallback={waiting}>
+            <SetUpFirst>
+              <SessionProvider signIn={<SignIn />} waiting={waiting}>
+                <Rooms />
+              </SessionProvider>
+            </SetUpFirst>
+          </Suspense>
         </ToastProvider>
       </BrowserRouter>
     </QueryClientProvider>

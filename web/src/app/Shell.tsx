@@ -1,9 +1,8 @@
 import { Banner, Bullseye, Page, SkipToContent, Spinner } from '@patternfly/react-core';
-import { Suspense } from 'react';
+import { Suspense, lazy } from 'react';
 import { Outlet } from 'react-router';
 
 import { m } from '../messages';
-import { TaskDrawer } from '../tasks/TaskDrawer';
 import { useTaskAddress } from '../tasks/address';
 import { clock } from '../ui/format';
 import { Catch } from './Catch';
@@ -11,7 +10,15 @@ import { Header } from './Header';
 import { Side } from './Side';
 import { useStreamState } from './live';
 
+const TaskDrawer = lazy(() => import('../tasks/TaskDrawer'));
+
 const MAIN = 'main-content';
+
+const drawer = (
+  <Suspense>
+    <TaskDrawer />
+  </Suspense>
+);
 
 /** The frame around every room: header, navigation, task drawer, and the honest banner when the stream is cut. */
 export function Shell() {
@@ -24,7 +31,7 @@ export function Shell() {
       skipToContent={<SkipToContent href={`#${MAIN}`}>{m.skip}</SkipToContent>}
       masthead={<Header />}
       sidebar={<Side />}
-      notificationDrawer={tasks.isOpen ? <TaskDrawer /> : undefined}
+      notificationDrawer={tasks.isOpen ? drawer : undefined}
       isNotificationDrawerExpanded={tasks.isOpen}
     >
       <StaleBanner />

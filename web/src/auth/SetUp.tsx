@@ -11,7 +11,7 @@ import { Door } from './Door';
 import { PasswordInput } from './PasswordInput';
 
 /** The first start: the one-use link of the agent makes the first administrator. There is no default password. */
-export function SetUp({ secret, done }: { secret: string; done: () => void }) {
+export default function SetUp({ secret, done }: { secret: string; done: () => void }) {
   const setup = useQuery({ queryKey: ['setup'], queryFn: () => get<{ needed: boolean }>('/api/auth/setup') });
   return (
     <Door title={m.setUp.title}>

@@ -9,7 +9,7 @@ import { ErrorAlert } from '../ui/ErrorAlert';
 import { Door } from './Door';
 import { PasswordInput } from './PasswordInput';
 
-export function SignIn() {
+export default function SignIn() {
   const client = useQueryClient();
   const [username, setUsername] = useState('');
   const [password, setPassword] = useState('');

@@ -26,7 +26,7 @@ import { HostCard } from './HostCard';
 const TASKS_SHOWN = 6;
 const VMS_SHOWN = 8;
 
-export function Overview() {
+export default function Overview() {
   const vms = useVms();
   const host = useHost();
   const pools = usePools();

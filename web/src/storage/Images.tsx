@@ -10,7 +10,7 @@ import { useSession } from '../auth/session';
 import { m } from '../messages';
 import { useWatch } from '../tasks/watch';
 import { Answer } from '../ui/Answer';
-import { Confirm } from '../ui/Confirm';
+import Confirm from '../ui/Confirm';
 import { ago, bytes } from '../ui/format';
 import { useNow } from '../ui/now';
 import { FetchImage } from './FetchImage';

@@ -10,7 +10,7 @@ import { useSession } from '../auth/session';
 import { m } from '../messages';
 import { useWatch } from '../tasks/watch';
 import { Answer } from '../ui/Answer';
-import { Confirm } from '../ui/Confirm';
+import Confirm from '../ui/Confirm';
 import { Room } from '../ui/Room';
 import { Images } from './Images';
 import { SpaceMeter } from './SpaceMeter';

@@ -11,7 +11,7 @@ import { m } from '../messages';
 import { useTaskForm } from '../tasks/useTaskForm';
 import { useWatch } from '../tasks/watch';
 import { Answer } from '../ui/Answer';
-import { Confirm } from '../ui/Confirm';
+import Confirm from '../ui/Confirm';
 import { Field, stateOf } from '../ui/Field';
 import { FormDialog } from '../ui/FormDialog';
 import { bytes } from '../ui/format';

@@ -19,7 +19,7 @@ import { useTaskAddress } from './address';
 const SHOWN = 50;
 
 /** What is being done and was done lately; one task with its log when the address names it. */
-export function TaskDrawer() {
+export default function TaskDrawer() {
   const { id, close, addressOf } = useTaskAddress();
   return (
     <NotificationDrawer aria-label={m.task.drawer}>

@@ -26,7 +26,7 @@ interface ConfirmProps {
 }
 
 /** Asks before what cannot be taken back. Focus returns to where it was (PatternFly's focus trap). */
-export function Confirm({ title, children, action, isDanger, typed, run, close }: ConfirmProps) {
+export default function Confirm({ title, children, action, isDanger, typed, run, close }: ConfirmProps) {
   const [text, setText] = useState('');
   const mutation = useMutation({ mutationFn: run, onSuccess: close });
   const isReady = typed === undefined || text === typed;

@@ -13,7 +13,7 @@ import { useToast } from '../app/toasts';
 import { useSession } from '../auth/session';
 import { m } from '../messages';
 import { Answer } from '../ui/Answer';
-import { Confirm } from '../ui/Confirm';
+import Confirm from '../ui/Confirm';
 import { ErrorDetails } from '../ui/ErrorAlert';
 import { Room } from '../ui/Room';
 import { ago } from '../ui/format';

@@ -2,7 +2,7 @@ import { List, ListItem } from '@patternfly/react-core';
 
 import type { Verb, VmListItem } from '../api/types';
 import { m } from '../messages';
-import { Confirm } from '../ui/Confirm';
+import Confirm from '../ui/Confirm';
 import { useDelete, usePower } from './actions';
 
 export interface Asked {
@@ -18,7 +18,7 @@ interface AskProps {
 }
 
 /** The question before a verb that loses data. */
-export function Ask({ asked: { verb, vm }, volumes, close, deleted }: AskProps) {
+export default function Ask({ asked: { verb, vm }, volumes, close, deleted }: AskProps) {
   const power = usePower();
   const remove = useDelete();
   if (verb === 'delete') {

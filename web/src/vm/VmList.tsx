@@ -1,6 +1,6 @@
 import { Button, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, PageSection } from '@patternfly/react-core';
 import { PlusCircleIcon, VirtualMachineIcon } from '@patternfly/react-icons';
-import { useCallback, useDeferredValue, useMemo, useState } from 'react';
+import { Suspense, lazy, useCallback, useDeferredValue, useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
 
 import { useVms } from '../api/queries';
@@ -10,12 +10,14 @@ import { m } from '../messages';
 import { Answer } from '../ui/Answer';
 import { LinkButton } from '../ui/LinkButton';
 import { Room } from '../ui/Room';
-import { Ask, type Asked } from './Ask';
+import type { Asked } from './Ask';
 import { VmTable } from './VmTable';
 import { VmToolbar } from './VmToolbar';
 import { choiceOf, pageOf, select } from './select';
 
-export function VmList() {
+const Ask = lazy(() => import('./Ask'));
+
+export default function VmList() {
   const vms = useVms();
   return (
     <Room title={m.vm.title} actions={<CreateButton />}>
@@ -95,7 +97,11 @@ function Machines({ vms }: { vms: VmListItem[] }) {
       ) : (
         <VmTable rows={rows} choice={choice} chosen={chosen} setChosen={setChosen} change={change} ask={setAsked} />
       )}
-      {asked && <Ask asked={asked} close={() => setAsked(null)} />}
+      {asked && (
+        <Suspense>
+          <Ask asked={asked} close={() => setAsked(null)} />
+        </Suspense>
+      )}
     </PageSection>
   );
 }

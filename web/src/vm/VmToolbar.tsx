@@ -11,16 +11,17 @@ import {
   ToolbarItem,
 } from '@patternfly/react-core';
 import { OffIcon, PlayIcon, PowerOffIcon } from '@patternfly/react-icons';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, Suspense, lazy, useState } from 'react';
 
 import type { RunState, VmListItem } from '../api/types';
 import { useSession } from '../auth/session';
 import { useToast } from '../app/toasts';
 import { m } from '../messages';
-import { Confirm } from '../ui/Confirm';
 import { usePower } from './actions';
 import { type PowerVerb, HARSH, whyNot } from './power';
 import type { Choice } from './select';
+
+const Confirm = lazy(() => import('../ui/Confirm'));
 
 interface VmToolbarProps {
   choice: Choice;
@@ -134,15 +135,17 @@ function Bulk({ chosen, clear }: { chosen: VmListItem[]; clear: () => void }) {
         </Button>
       </ToolbarItem>
       {asked && (
-        <Confirm
-          title={m.vm.bulkTitle(m.vm.verb[asked], chosen.length)}
-          action={m.vm.verb[asked]}
-          isDanger
-          run={() => run(asked)}
-          close={() => setAsked(null)}
-        >
-          <p>{m.vm.stopBody}</p>
-        </Confirm>
+        <Suspense>
+          <Confirm
+            title={m.vm.bulkTitle(m.vm.verb[asked], chosen.length)}
+            action={m.vm.verb[asked]}
+            isDanger
+            run={() => run(asked)}
+            close={() => setAsked(null)}
+          >
+            <p>{m.vm.stopBody}</p>
+          </Confirm>
+        </Suspense>
       )}
     </ToolbarGroup>
   );
