@@ -33,7 +33,7 @@ LOOPBACK = ("127.", "::1", "localhost")
 
 def main() -> None:
     """Entry of `horcrux-agent`: exit status 0 after a stop that was asked for, 1 with a sentence otherwise, 2 for usage."""
-    gc.disable()  # until the node serves: a fifth of the start's CPU went into collecting what nobody lets go of
+    gc.disable()  # until the node serves: hardly anything that starting makes is ever let go of
     arguments = _arguments(sys.argv[1:])
     try:
         settings, origin = read_settings(arguments.config, os.environ, _flags(arguments))
