@@ -81,7 +81,8 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CloudInit(msgspec.Struct, frozen=True, kw_only=True):
-    """NoCloud seed (cloudinit.readthedocs.io, NoCloud). `network` is a version 1 or 2 network config, `user_data` goes in as it is."""
+    """NoCloud seed (cloudinit.readthedocs.io, NoCloud). `network` is a version 1 or 2 network config, `user_data` goes in
+    as it is."""
 
     user: str | None = None
     ssh_keys: tuple[str, ...] = ()

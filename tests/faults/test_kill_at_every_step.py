@@ -162,9 +162,9 @@ async def test_delete_leaves_a_whole_vm_or_none(agent: AgentProcess, tiny_image:
 
 
 async def test_start_and_stop_leave_a_vm_that_can_be_used(agent: AgentProcess) -> None:
-    async with agent.session() as api:
-        async with api.post("/api/vms", json={"id": "victim", "memory_mb": 64, "disks": [{"size_gb": 0.1}]}) as answer:
-            assert answer.status == 201, await answer.text()
+    order = {"id": "victim", "memory_mb": 64, "disks": [{"size_gb": 0.1}]}
+    async with agent.session() as api, api.post("/api/vms", json=order) as answer:
+        assert answer.status == 201, await answer.text()
 
     async def stop_if_running(api: aiohttp.ClientSession) -> None:
         async with api.get("/api/vms/victim") as answer:
