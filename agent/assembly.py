@@ -66,6 +66,7 @@ from horcrux.clock import Clock
 from horcrux.compute.domain import HostFacts
 from horcrux.compute.vm import VmDocument
 from horcrux.config import Settings
+from horcrux.errors import HorcruxError
 from horcrux.ids import Entropy, UserName, VmId
 from horcrux.storage.pool import PoolType
 from horcrux.store import Collection, Store
@@ -120,23 +121,14 @@ class Node:
         name: str,
         server: HttpServer,
         routes: Sequence[AnyRoute],
-        vms: VmService,
         *,
         setup_fragment: str | None,
-        starts_marked: bool,
     ) -> None:
         self.name = name
         self.url = server.url
         self.routes = routes
         self.setup_fragment = setup_fragment
         """What to put behind the address to choose the first password; None when somebody can sign in already."""
-        self._vms = vms
-        self._starts_marked = starts_marked
-
-    async def autostart(self) -> None:
-        """After the host has booted, VMs that are marked so are being started."""
-        if self._starts_marked:
-            await self._vms.start_marked(Asked(principal=AGENT, request_id=""))
 
 
 @asynccontextmanager
@@ -196,6 +188,10 @@ async def _lay_ground(settings: Settings, state: NodeState, undo: AsyncExitStack
     )
 
 
+class LoopFailed(HorcruxError):
+    """The node cannot go on without what ran there."""
+
+
 class _Loops:
     """Background loops: one that fails ends the node, the node's end cancels them."""
 
@@ -205,7 +201,12 @@ class _Loops:
 
     def run(self, name: str, loop: Awaitable[None]) -> None:
         async def kept() -> None:
-            await loop
+            try:
+                await loop
+            except Exception as err:
+                log.exception("%s, which runs in the background, failed: the agent ends", name)
+                words = f"{name}, which runs in the background, failed: {err or type(err).__name__}; running VMs go on"
+                raise LoopFailed(words) from err
 
         self._running.append(self._group.create_task(kept(), name=name))
 
@@ -239,7 +240,7 @@ class _Assembly:
             entropy=ground.entropy,
             failpoint=faults.failpoint(ground.settings.fail_at),
         )
-        self._audit = AuditLog(journal)
+        self._audit = AuditLog(journal, ground.clock)
         self._vms: Collection[VmDocument] = Collection(store, "vm", VmDocument)
 
     async def build(self, drivers: Drivers, tls: ssl.SSLContext | None) -> Node:
@@ -251,6 +252,7 @@ class _Assembly:
             ground.clock,
             node_name=ground.state.name,
             task_of=self._tasks.running_on,
+            on_found=self._tasks.recoveries.nudge,
         )
         replica = Replica(self._store, REPLICATED, clock=ground.clock)
         await undo.enter_async_context(replica)
@@ -263,6 +265,7 @@ class _Assembly:
         await self._tasks.start()
         undo.push_async_callback(self._tasks.aclose)
         self._loops.run("task locks", self._locks.keep_alive(self._tasks.cut_all))
+        self._loops.run("undo", self._tasks.recoveries.keep_trying())
         self._loops.run("audit", self._audit.run())
         undo.push_async_callback(self._audit.flush)
         self._loops.run("hypervisor", registry.follow())
@@ -285,8 +288,16 @@ class _Assembly:
         server = await self._serve(routes, auth, http, tls)
         undo.callback(self._bus.close_listeners)
         undo.callback(consoles.close)
-        starts_marked = await ground.files.run(ground.state.is_first_start_since_boot)
-        return Node(ground.state.name, server, routes, vms, setup_fragment=setup_fragment, starts_marked=starts_marked)
+        self._loops.run("autostart", self._autostart(vms))
+        return Node(ground.state.name, server, routes, setup_fragment=setup_fragment)
+
+    async def _autostart(self, vms: VmService) -> None:
+        """After the host has booted, VMs that are marked so have been started, once."""
+        state, files = self._ground.state, self._ground.files
+        if await files.run(state.is_first_start_since_boot):
+            for task in await vms.start_marked(Asked(principal=AGENT, request_id="")):
+                log.info("autostart of %s: %s", task.target, task.error.message if task.error else task.state)
+            await files.run(state.remember_boot)
 
     def _storage(self, drivers: Drivers, registry: VmRegistry) -> StorageService:
         ground = self._ground

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS audit (seq INTEGER PRIMARY KEY, at REAL NOT NULL, bod
 
 KEPT_TASKS = 20_000
 KEPT_AUDIT_ROWS = 200_000
+TRIM_EVERY_ROWS = 2_000
 MAX_LOG_LINES = 5_000
 """Of one task; what comes later is dropped, the last line says so."""
 
@@ -45,6 +46,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     def __init__(self, db: SqliteThread) -> None:
         self._db = db
+        self._since_trim = 0
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -72,6 +74,7 @@ class Journal:
                 db.execute("DELETE FROM recovery WHERE task = ?", (task.id,))
 
         await self._db.write(write)
+        await self._trim_now_and_then(1)
 
     async def task(self, task_id: TaskId) -> Task:
         """NotFound when it was never here or is too old."""
@@ -117,6 +120,17 @@ class Journal:
     async def forget_recoveries(self, task_id: TaskId) -> None:
         await self._db.write(lambda db: db.execute("DELETE FROM recovery WHERE task = ?", (task_id,)))
 
+    async def put_stage(self, task: Task, lines: Sequence[LogLine]) -> None:
+        """The row is as given, and the log has the lines: one write, so that whoever finds the task cut off knows where."""
+        row = (msgspec.json.encode(task), task.id)
+        rows = [(task.id, line.at, line.text) for line in lines]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE task SET body = ? WHERE id = ?", row)
+            db.executemany("INSERT INTO task_log (task, at, text) VALUES (?,?,?)", rows)
+
+        await self._db.write(write)
+
     async def add_log(self, task_id: TaskId, lines: Sequence[LogLine]) -> None:
         rows = [(task_id, line.at, line.text) for line in lines]
         await self._db.write(lambda db: db.executemany("INSERT INTO task_log (task, at, text) VALUES (?,?,?)", rows))
@@ -128,6 +142,13 @@ class Journal:
     async def add_audit(self, rows: Sequence[AuditEntry]) -> None:
         values = [(row.at, msgspec.json.encode(row)) for row in rows]
         await self._db.write(lambda db: db.executemany("INSERT INTO audit (at, body) VALUES (?,?)", values))
+        await self._trim_now_and_then(len(values))
+
+    async def _trim_now_and_then(self, rows: int) -> None:
+        self._since_trim += rows
+        if self._since_trim >= TRIM_EVERY_ROWS:
+            self._since_trim = 0
+            await self._db.write(_trim)
 
     async def audit(self, limit: int) -> list[AuditEntry]:
         """The newest rows, newest first."""

@@ -105,7 +105,6 @@ async def _serve(settings: Settings, state: NodeState, tls: ssl.SSLContext | Non
         gc.freeze()
         _greet(node)
         notify("READY=1")
-        await node.autostart()
         await stopping.wait()
         notify("STOPPING=1")
         log.info("stopping: running VMs go on without the agent")

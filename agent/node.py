@@ -8,6 +8,7 @@ from typing import Self
 
 import msgspec
 
+from agent.durable import write_whole
 from horcrux.errors import Conflict, Invalid
 from horcrux.ids import Entropy, NodeId, check_name, new_node_id
 
@@ -42,40 +43,36 @@ class NodeState:
             raise Conflict(
                 f"another agent runs on the state folder {folder}; stop it, or set HORCRUX_STATE_DIR and HORCRUX_LISTEN"
             ) from err
-        node_name = check_name(name or socket.gethostname().partition(".")[0], "node_name")
-        return cls(folder, lock, _identity(folder / "node.json", entropy).id, node_name)
+        try:
+            node_name = check_name(name or socket.gethostname().partition(".")[0], "node_name")
+            return cls(folder, lock, _identity(folder / "node.json", entropy).id, node_name)
+        except BaseException:
+            os.close(lock)
+            raise
 
     def is_first_start_since_boot(self) -> bool:
-        """True once after the host has booted (and on the very first start). Blocks."""
-        now = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        """True after the host has booted (and on the very first start), until `remember_boot`. Blocks."""
         seen = self.folder / "boot"
-        if seen.exists() and seen.read_text() == now:
-            return False
-        write_durably(seen, now.encode())
-        return True
+        return not seen.exists() or seen.read_text() != _boot_id()
+
+    def remember_boot(self) -> None:
+        """What is done once a boot has been done. Blocks."""
+        write_whole(self.folder / "boot", _boot_id().encode(), 0o600)
 
     def close(self) -> None:
         os.close(self._lock)
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """`path` holds `content`, or what it held before: temp, fsync, rename, fsync the folder. Blocks."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _identity(path: Path, entropy: Entropy) -> Identity:
-    if path.exists():
+    if not path.exists():
+        identity = Identity(new_node_id(entropy))
+        write_whole(path, msgspec.json.encode(identity), 0o600)
+        return identity
+    try:
         return msgspec.json.decode(path.read_bytes(), type=Identity)
-    identity = Identity(new_node_id(entropy))
-    write_durably(path, msgspec.json.encode(identity))
-    return identity
+    except (OSError, msgspec.DecodeError) as err:
+        raise Invalid(f"{path} does not tell this node's id: {err}; restore it, its VMs are known by that id") from err
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

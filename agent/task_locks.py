@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from horcrux.clock import Clock
-from horcrux.errors import Busy
+from horcrux.errors import Busy, Unavailable
 from horcrux.ids import TaskId
 from horcrux.store import Lease, LeaseLost, Store, lock_key
 from horcrux.tasks import Task
@@ -56,11 +56,17 @@ class TaskLocks:
         while True:
             await self._clock.sleep(KEEPALIVE_S)
             try:
-                await self.lease.keepalive()
-            except LeaseLost:
-                log.warning("the lease of this node's task locks ran out; running tasks are cut off")
-                on_lost()
-                self._lease = await self._store.lease(LEASE_TTL_S)
+                await self._keep_lease(on_lost)
+            except Unavailable as err:  # a full disk: tried again, and what needs a lock is refused until then
+                log.warning("the lease of this node's task locks could not be kept: %s", err)
+
+    async def _keep_lease(self, on_lost: Callable[[], None]) -> None:
+        try:
+            await self.lease.keepalive()
+        except LeaseLost:
+            log.warning("the lease of this node's task locks ran out; running tasks are cut off")
+            on_lost()
+            self._lease = await self._store.lease(LEASE_TTL_S)
 
     @property
     def lease(self) -> Lease:

@@ -19,6 +19,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     error: str | None
     error_code: str | None
+    error_details: dict[str, object] | None
+    """What the error's body would have held beside code and sentence; only where one task is asked for."""
     warnings: tuple[str, ...]
     user: str
     created_at: float
@@ -39,6 +41,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
             stage=task.stage,
             error=task.error.message if task.error else None,
             error_code=task.error.code if task.error else None,
+            error_details=task.error.details if task.error and with_result else None,
             warnings=task.warnings,
             user=task.user,
             created_at=task.created_at,

@@ -3,6 +3,7 @@
 submit() -> queued (row in the journal) -> locks -> running -> body() -> completed
                                                 '-> body raises -> undo in reverse -> failed | cancelled
 next life: rows still queued or running -> their recoveries in reverse -> failed (`interrupted`) -> locks freed
+An undo that fails is kept and tried again (`agent/recoveries.py`).
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import msgspec
 
 from agent.events import Publisher
 from agent.journal import MAX_LOG_LINES, Journal, TaskFilter
+from agent.recoveries import Recoveries, RecoveryFn
 from agent.task_locks import TaskLocks
 from agent.task_view import TaskView
 from horcrux.auth.permission import Scope
@@ -74,7 +76,6 @@ class TaskRun(Protocol):
 
 Body = Callable[[TaskRun], Awaitable[Mapping[str, object] | None]]
 """Returns the result (the answer's body), or None."""
-RecoveryFn = Callable[[Mapping[str, str]], Awaitable[None]]
 
 
 class TaskSubmitter(Protocol):
@@ -88,8 +89,16 @@ class TaskSubmitter(Protocol):
         """The queued task; Busy at once when a lock is held and `wait_s` is 0. `body` runs on a task of the engine."""
         ...
 
+    async def get(self, task_id: TaskId) -> Task:
+        """As it is now; NotFound."""
+        ...
+
     async def wait(self, task_id: TaskId) -> Task:
         """The task once it is over; NotFound."""
+        ...
+
+    async def cancel(self, task_id: TaskId, by: UserName) -> Task:
+        """It has been asked to stop and will undo what it did. Conflict when it is over already."""
         ...
 
 
@@ -141,7 +150,8 @@ class _Run:
             self.progress(progress)
         self.change(stage=text)
         self.log(text)
-        await self.flush_log()
+        lines, self._lines = self._lines, []
+        await self.engine.journal.put_stage(self._task, lines)
         self.engine.tell(self._task)
 
     def progress(self, fraction: float) -> None:
@@ -157,7 +167,7 @@ class _Run:
     async def undo(self, kind: str, **args: str) -> None:
         self.engine.failpoint(self._task.action)
         recovery = Recovery(kind, args)
-        self.engine.known_recovery(recovery)
+        self.engine.recoveries.known(recovery)
         await self.engine.journal.add_recovery(self._task.id, len(self.recoveries), recovery)
         self.recoveries.append(recovery)
         self.engine.failpoint(self._task.action)
@@ -200,28 +210,23 @@ class TaskEngine:
         self.journal = journal
         self.clock = clock
         self.failpoint = failpoint
+        self.recoveries = Recoveries(journal, locks, clock)
         self._locks = locks
         self._bus = bus
         self._node = node
         self._entropy = entropy
-        self._recoveries: dict[str, RecoveryFn] = {}
         self._runs: dict[TaskId, _Run] = {}
         self._heard: list[Callable[[Task], None]] = []
         self._is_closing = False
 
     def recovery(self, kind: str, fn: RecoveryFn) -> None:
         """Registers how steps of this kind are undone. Once, before `start()`."""
-        if kind in self._recoveries:
-            raise RuntimeError(f"recovery {kind} is registered twice")
-        self._recoveries[kind] = fn
-
-    def known_recovery(self, recovery: Recovery) -> RecoveryFn:
-        return self._recoveries[recovery.kind]
+        self.recoveries.register(kind, fn)
 
     async def start(self) -> None:
         """Every task of an earlier life is over, what it left is undone, its locks are free."""
         for task, recoveries in await self.journal.unfinished():
-            warnings = await self._undo(task, recoveries)
+            warnings = await self.recoveries.undo(task, recoveries)
             await self._close_interrupted(task, warnings)
         await self._locks.start()
 
@@ -236,6 +241,7 @@ class TaskEngine:
             target=order.target,
             node=self._node,
             user=order.user,
+            locks=order.locks,
             created_at=now,
             request_id=order.request_id,
         )
@@ -320,10 +326,11 @@ class TaskEngine:
         try:
             result = await self._perform(run)
         except asyncio.CancelledError:
+            if run.runner is not None:
+                run.runner.uncancel()  # heard: what follows (the undo) is not to be cut short by it
             state, error = self._why_cancelled(run)
         except HorcruxError as err:
-            state, error = TaskState.FAILED, TaskError(err.code, str(err))
-            run.change(result=msgspec.to_builtins(err.details) or None)
+            state, error = TaskState.FAILED, TaskError(err.code, str(err), msgspec.to_builtins(err.details))
         except Exception:
             log.exception("task %s (%s %s) failed by a fault of ours", run.task.id, run.task.action, run.task.target)
             sentence = f"internal fault while it was {run.task.stage or 'starting'}; the agent's log has the details"
@@ -358,7 +365,7 @@ class TaskEngine:
     ) -> None:
         left: list[str] = []
         if state is not TaskState.COMPLETED:
-            left = await self._undo(run.task, run.recoveries)
+            left = await self.recoveries.undo(run.task, run.recoveries)
         for warning in left:
             run.warn(warning)
         if error is not None:
@@ -366,27 +373,15 @@ class TaskEngine:
         run.change(state=state, error=error, finished_at=self.clock.now(), stage="")
         if state is TaskState.COMPLETED:
             run.change(progress=1.0, result=dict(result) if result is not None else None)
-        try:
-            await run.flush_log()
-            await self.journal.finish_task(run.task, forget_recoveries=not left)
-            await self._locks.free(run.held)
-        except Exception:
-            log.exception("task %s is over (%s), but that could not be written down", run.task.id, state)
-        finally:
-            del self._runs[run.task.id]
-            self.tell(run.task)
-            run.done.set_result(run.task)
-
-    async def _undo(self, task: Task, recoveries: Sequence[Recovery]) -> list[str]:
-        """Runs them in reverse; a sentence for each that failed (those are tried again at the next start)."""
-        failures = []
-        for recovery in reversed(recoveries):
+        row = self.journal.finish_task(run.task, forget_recoveries=not left)
+        for write in (run.flush_log(), row, self._locks.free(run.held)):
             try:
-                await self.known_recovery(recovery)(recovery.args)
-            except Exception as err:
-                log.exception("task %s: undo %s %s failed", task.id, recovery.kind, recovery.args)
-                failures.append(f"could not undo {recovery.kind} {recovery.args}: {err}; tried again at the next start")
-        return failures
+                await write
+            except Exception:
+                log.exception("task %s is over (%s), but that could not be written down", run.task.id, state)
+        del self._runs[run.task.id]
+        self.tell(run.task)
+        run.done.set_result(run.task)
 
     async def _close_interrupted(self, task: Task, warnings: Sequence[str]) -> None:
         if not task.state.is_final:

@@ -16,7 +16,7 @@ async def real_drivers(ground: Ground) -> Drivers:
 
     settings, facts = ground.settings, ground.facts
     hypervisor = await ground.undo.enter_async_context(LibvirtHypervisor(facts, settings.libvirt_uri))
-    pools = LibvirtPoolDriver(settings.libvirt_uri, facts.node_id)
+    pools = LibvirtPoolDriver(settings.libvirt_uri, facts.node_id, state_dir=ground.state.folder)
     ground.undo.push_async_callback(pools.close)
     return Drivers(
         hypervisor=hypervisor,

@@ -28,10 +28,11 @@ class TaskState(StrEnum):
 
 
 class TaskError(msgspec.Struct, frozen=True):
-    """Why a task failed: the error's code, and its sentence for people."""
+    """Why a task failed: the error's code, its sentence for people, and the members that a client may act on."""
 
     code: str
     message: str
+    details: dict[str, object] = {}
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """`<noun>/<id>` of what it works on: `vm/vm-100`, `storage/local/images/debian.qcow2`."""
     node: str
     user: UserName
+    locks: tuple[str, ...] = ()
+    """Names of what it holds while it runs, and needs again when it is undone later."""
     state: TaskState = TaskState.QUEUED
     stage: str = ""
     """What it does right now, in a few words: `copying disk0`."""

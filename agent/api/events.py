@@ -28,9 +28,10 @@ class SessionWatch(Protocol):
 
 
 class EventApi:
-    def __init__(self, bus: EventBus, sessions: SessionWatch) -> None:
+    def __init__(self, bus: EventBus, sessions: SessionWatch, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._bus = bus
         self._sessions = sessions
+        self._heartbeat_s = heartbeat_s
 
     async def follow(self, call: Call[Nothing, Nothing]) -> web.StreamResponse:
         response = web.StreamResponse(
@@ -43,7 +44,7 @@ class EventApi:
             async with asyncio.TaskGroup() as group:
                 ending = group.create_task(self._close_with(call.principal, listener))
                 try:
-                    await _pump(listener, response)
+                    await self._pump(listener, response)
                 except ConnectionError:
                     log.debug("a listener of the event stream went away")
                 finally:
@@ -53,6 +54,13 @@ class EventApi:
     async def _close_with(self, principal: Principal, listener: Listener) -> None:
         await self._sessions.until_ended(principal)
         listener.close()
+
+    async def _pump(self, listener: Listener, response: web.StreamResponse) -> None:
+        while not listener.is_closed():
+            event = await listener.next(self._heartbeat_s)
+            if listener.is_closed():
+                return
+            await response.write(b": still here\n\n" if event is None else _frame(event))
 
     def routes(self) -> Sequence[AnyRoute]:
         return (
@@ -71,14 +79,6 @@ class EventApi:
                 response=str,
             ),
         )
-
-
-async def _pump(listener: Listener, response: web.StreamResponse) -> None:
-    while not listener.is_closed():
-        event = await listener.next(HEARTBEAT_S)
-        if listener.is_closed():
-            return
-        await response.write(b": still here\n\n" if event is None else _frame(event))
 
 
 def _frame(event: StreamEvent) -> bytes:

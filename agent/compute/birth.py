@@ -103,14 +103,12 @@ class VmBirth:
             made.append(msgspec.structs.replace(disk, format=volume.format))
         return msgspec.structs.replace(document, spec=msgspec.structs.replace(document.spec, disks=tuple(made)))
 
-    async def delete(self, run: TaskRun, vm_id: VmId, revision: int | None, *, force: bool) -> None:
-        """The VM, its volumes and its seed are gone."""
+    async def delete(self, run: TaskRun, vm_id: VmId, *, force: bool) -> None:
+        """The VM, its volumes and its seed are gone. The caller has seen that it may be deleted now."""
         was = await self._vms.get(vm_id)
-        if revision is not None and was.value.phase is Phase.READY and was.revision != revision:
-            raise Conflict(f"VM {vm_id} has changed meanwhile")
         await run.undo("vm.finish_delete", id=vm_id, uuid=was.value.uuid)
         if was.value.phase is not Phase.DELETING:
-            await run.stage("marking it", 0.05)
+            await run.stage("marking it: from here on it goes to the end", 0.05)
             doomed = msgspec.structs.replace(was.value, phase=Phase.DELETING, operation=run.task.id)
             await self._vms.replace(vm_id, was, doomed)
         if force:

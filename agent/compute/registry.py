@@ -53,13 +53,16 @@ class VmRegistry:
         *,
         node_name: str,
         task_of: Callable[[str], TaskId | None],
+        on_found: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_found` is called when the hypervisor answers again, or for the first time."""
         self._vms = vms
         self._hypervisor = hypervisor
         self._bus = bus
         self._clock = clock
         self._node_name = node_name
         self._task_of = task_of
+        self._on_found = on_found
         self._known: dict[VmId, Known] = {}
         self._sightings: dict[VmId, VmSeen] = {}
         self._is_hypervisor_lost = True
@@ -114,6 +117,11 @@ class VmRegistry:
         if known.marked is not None and seen in {RunState.RUNNING, RunState.PAUSED}:
             return known.marked
         return seen
+
+    @property
+    def is_hypervisor_lost(self) -> bool:
+        """It does not answer, or has not yet: what runs is unknown."""
+        return self._is_hypervisor_lost
 
     def operation_on(self, vm_id: str) -> TaskId | None:
         return self._task_of(f"vm/{vm_id}")
@@ -214,6 +222,8 @@ class VmRegistry:
                 self._is_hypervisor_lost = True
                 touched = set(self._known)
             case "full":
+                if self._is_hypervisor_lost:
+                    self._on_found()
                 self._is_hypervisor_lost = False
                 fresh = {seen.id: seen for seen in sighting.seen}
                 touched = set(self._known)

@@ -4,7 +4,9 @@ call -> admit() on what is known -> task (lock vm/<id>) -> admit() on what the h
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -21,10 +23,12 @@ from horcrux.compute.lifecycle import Verb, admit
 from horcrux.compute.order import Surroundings, change_spec, plan_vm
 from horcrux.compute.vm import Phase, RunState, VmDocument
 from horcrux.compute.vm_bodies import NewDisk, NewVm, SendKeys, Shutdown, VmChange, VmView
-from horcrux.errors import AlreadyExists, Conflict, Stale, invalid_field
+from horcrux.errors import AlreadyExists, Conflict, HorcruxError, Stale, Unreachable, invalid_field
 from horcrux.ids import Entropy, NodeId, PoolId, TaskId, VmId, check_name
 from horcrux.store import Collection
 from horcrux.tasks import Task
+
+log = logging.getLogger(__name__)
 
 MAX_SHUTDOWN_S = 3600
 
@@ -66,6 +70,7 @@ class VmService:
         self._node_name = node_name
         self._host = host
         self._entropy = entropy
+        self._promised: set[VmId] = set()
         tasks.recovery("vm.redefine", self._redefine)
 
     def view(self, vm_id: str, principal: Principal) -> VmView:
@@ -76,9 +81,16 @@ class VmService:
         """A task whose result is the new VM."""
         if order.node is not None and order.node not in {self._node, self._node_name}:
             raise invalid_field("node", f"there is no node {order.node!r}; this one is {self._node_name}")
-        vm_id = VmId(check_name(order.id, "id")) if order.id is not None else self._free_id()
+        if order.id is None:
+            with self._free_id() as free:
+                return await self._create(order, free, asked)
+        return await self._create(order, VmId(check_name(order.id, "id")), asked)
+
+    async def _create(self, order: NewVm, vm_id: VmId, asked: Asked) -> Task:
         if vm_id in self.registry:
             raise AlreadyExists(f"VM {vm_id} exists already", kind="vm", id=vm_id)
+        if self.registry.is_hypervisor_lost:
+            raise Unreachable("the hypervisor does not answer; no VM can be made until it does")
         around = await self._surroundings()
         names = await self._volume_names(vm_id, order.disks, around)
         spec, disks = plan_vm(order, vm_id, around, names, self._new_mac)
@@ -88,7 +100,7 @@ class VmService:
             await self._birth.create(run, document, disks)
             if order.start:
                 await run.stage("starting it")
-                await self._start(vm_id)
+                await self._first_start(vm_id)
 
         volume_locks = (f"volume/{d.disk.storage_pool}/{d.disk.volume}" for d in disks)
         return await self._submit("vm.create", vm_id, asked, body, volume_locks)
@@ -97,14 +109,16 @@ class VmService:
         """A task whose result is the VM as it is then. Stale, with the current VM, when If-Match names an older one."""
         known = self.registry.find(vm_id)
         self._check_match(known, if_match, asked)
-        admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
+        if not asked.wait_s:
+            admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
         around = await self._surroundings()
         change_spec(known.document.value.spec, change, around, self._new_mac)
 
         async def body(run: TaskRun) -> None:
             was = await self._vms.get(vm_id)
             if if_match is not None and was.revision != if_match:
-                raise self._stale(vm_id, asked)
+                raise await self._stale(vm_id, asked, was.revision)
+            admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
             now = _changed(was.value, change, around, self._new_mac)
             await run.undo("vm.redefine", id=vm_id)
             await run.stage("defining it", 0.3)
@@ -119,13 +133,16 @@ class VmService:
         """A task; with `force` a running VM is stopped first."""
         known = self.registry.find(vm_id)
         self._check_match(known, if_match, asked)
-        if known.document.value.phase is not Phase.DELETING:
-            state = self.registry.state_of(vm_id)
-            if not (force and state in {RunState.RUNNING, RunState.PAUSED, RunState.STOPPING}):
-                admit(state, Verb.DELETE, vm_id)
+        if not asked.wait_s:
+            self._admit_delete(vm_id, force=force)
 
         async def body(run: TaskRun) -> None:
-            await self._birth.delete(run, VmId(vm_id), if_match, force=force)
+            was = await self._vms.get(vm_id)
+            if if_match is not None and was.value.phase is Phase.READY and was.revision != if_match:
+                raise await self._stale(vm_id, asked, was.revision)
+            await self.registry.look_again(VmId(vm_id))
+            self._admit_delete(vm_id, force=force, by=run.task.id)
+            await self._birth.delete(run, VmId(vm_id), force=force)
 
         disks = known.document.value.spec.disks
         locks = (f"volume/{d.storage_pool}/{d.volume}" for d in disks)
@@ -142,6 +159,8 @@ class VmService:
             Verb.RESUME: self._hypervisor.resume,
         }
         act = acts[verb]
+        if verb is Verb.STOP:
+            await self._overrule_shutdown(vm_id, asked)
         if not asked.wait_s:
             admit(self.registry.state_of(vm_id), verb, vm_id)
 
@@ -182,14 +201,46 @@ class VmService:
         await self._keyboard.send_keys(VmId(vm_id), chords)
 
     async def start_marked(self, asked: Asked) -> list[Task]:
-        """After the host has booted: every VM of this node that is marked `autostart` is being started."""
+        """After the host has booted: every VM of this node that is marked `autostart` and does not run has been started, or
+        its task says why not. Waits for the hypervisor, for as long as it takes."""
         await self.registry.until_seen()
         tasks = []
         for vm_id in self.registry.ids():
             document = self.registry.find(vm_id).document.value
             if document.autostart and self.registry.state_of(vm_id) in {RunState.STOPPED, RunState.CRASHED}:
-                tasks.append(await self.power(vm_id, Verb.START, asked))
-        return tasks
+                try:
+                    tasks.append(await self.power(vm_id, Verb.START, asked))
+                except HorcruxError as err:
+                    log.warning("VM %s was not started with the host: %s", vm_id, err)
+        return [await self._tasks.wait(task.id) for task in tasks]
+
+    async def _overrule_shutdown(self, vm_id: str, asked: Asked) -> None:
+        """No task still waits for the guest to shut down: the plug need not wait for that."""
+        by = self.registry.operation_on(vm_id)
+        if by is None or (await self._tasks.get(by)).action != f"vm.{Verb.SHUTDOWN}":
+            return
+        try:
+            await self._tasks.cancel(by, asked.principal.user)
+        except Conflict:
+            log.debug("task %s ended before it was overruled", by)
+        await self._tasks.wait(by)
+
+    def _admit_delete(self, vm_id: str, *, force: bool, by: TaskId | None = None) -> None:
+        """Conflict. What a cut-off task left half made or half deleted may always be deleted, once no other task has it."""
+        is_ready = self.registry.find(vm_id).document.value.phase is Phase.READY
+        state = self.registry.state_of(vm_id)
+        if not is_ready and self.registry.operation_on(vm_id) in {None, by}:
+            return
+        if not (force and state in {RunState.RUNNING, RunState.PAUSED, RunState.STOPPING}):
+            admit(state, Verb.DELETE, vm_id)
+
+    async def _first_start(self, vm_id: VmId) -> None:
+        """As `_start`; when it fails the error says that the VM is there all the same."""
+        try:
+            await self._start(vm_id)
+        except HorcruxError as err:
+            words = f"VM {vm_id} has been made, but could not be started: {err}"
+            raise Conflict(words, vm=vm_id, cause=err.code) from err
 
     async def _start(self, vm_id: VmId) -> None:
         """Only a linearizable read may say that it is ours to start; the definition is made anew from the document."""
@@ -258,12 +309,16 @@ class VmService:
 
     def _check_match(self, known: Known, if_match: int | None, asked: Asked) -> None:
         if if_match is not None and known.document.revision != if_match:
-            raise self._stale(known.document.value.id, asked)
+            raise self._stale_now(known.document.value.id, asked)
 
-    def _stale(self, vm_id: str, asked: Asked) -> Stale:
-        return Stale(
-            f"VM {vm_id} has changed since you read it; look at it again", current=self._shown(VmId(vm_id), asked)
-        )
+    async def _stale(self, vm_id: str, asked: Asked, revision: int) -> Stale:
+        await self.registry.caught_up(VmId(vm_id), revision)
+        return self._stale_now(vm_id, asked)
+
+    def _stale_now(self, vm_id: str, asked: Asked) -> Stale:
+        current = self._shown(VmId(vm_id), asked)
+        words = f"VM {vm_id} has changed since you read it; look at it again"
+        return Stale(words, current=current, revision=current["revision"])
 
     async def _redefine(self, args: Mapping[str, str]) -> None:
         found = await self._vms.find(args["id"])
@@ -285,11 +340,20 @@ class VmService:
             names.append(name)
         return names
 
-    def _free_id(self) -> VmId:
+    @contextmanager
+    def _free_id(self) -> Iterator[VmId]:
+        """The next id that nobody has, nor gets while this lasts."""
         number = 100
-        while f"vm-{number}" in self.registry:
+        while (vm_id := VmId(f"vm-{number}")) in self.registry or vm_id in self._promised or self._is_at_work(vm_id):
             number += 1
-        return VmId(f"vm-{number}")
+        self._promised.add(vm_id)
+        try:
+            yield vm_id
+        finally:
+            self._promised.discard(vm_id)
+
+    def _is_at_work(self, vm_id: VmId) -> bool:
+        return self.registry.operation_on(vm_id) is not None
 
     def _new_mac(self) -> str:
         """52:54:00 is QEMU's own; the rest is chance."""

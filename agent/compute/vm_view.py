@@ -73,15 +73,20 @@ def _allowed_actions(
     known: Known, state: RunState, task: TaskId | None, principal: Principal
 ) -> dict[str, AllowedAction]:
     reasons = dict(allowed(state))
-    if known.document.value.phase is Phase.DELETING and task is None:
-        reasons[Verb.DELETE] = ""
+    if known.document.value.phase is not Phase.READY and task is None:
+        reasons[Verb.DELETE] = ""  # left half made or half deleted by a task that was cut off
     actions = {}
     for verb, state_forbids in reasons.items():
         scope = _SCOPE_OF.get(verb, Scope.VM_POWER)
         reason = state_forbids
         if not principal.may(scope):
             reason = f"needs the right {scope}"
-        elif task is not None and verb is not Verb.CONSOLE and not reason:
+        elif task is not None and not reason and not _needs_no_turn(verb, state):
             reason = f"task {task} works on it"
         actions[verb.value] = AllowedAction(allowed=not reason, reason=reason)
     return actions
+
+
+def _needs_no_turn(verb: Verb, state: RunState) -> bool:
+    """Whether `verb` goes while a task works on the VM: looking at it, and pulling the plug of one that is shutting down."""
+    return verb is Verb.CONSOLE or (verb is Verb.STOP and state is RunState.STOPPING)

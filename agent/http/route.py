@@ -6,6 +6,7 @@ unless it streams.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -102,6 +103,7 @@ Answer = object
 Handler = Callable[[Call[B, Q]], Awaitable[Answer]]
 
 
+@dataclass(frozen=True, eq=False)
 class Route(Generic[B, Q]):
     """A row. `path` is aiohttp's (`/api/vms/{id}`); `scope` has no default on purpose.
 
@@ -109,52 +111,30 @@ class Route(Generic[B, Q]):
     task's `result` (or its error), or 202 with `Location: /api/tasks/{id}` when the client sent `Prefer: respond-async`.
     """
 
-    def __init__(
-        self,
-        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
-        path: str,
-        handler: Handler[B, Q],
-        *,
-        scope: Scope | Open,
-        summary: str,
-        body: type[B] = Nothing,  # type: ignore[assignment]  # the default of a type variable
-        query: type[Q] = Nothing,  # type: ignore[assignment]  # the default of a type variable
-        response: object = None,
-        status: int = 200,
-        audit: str | None = None,
-        dialect: Dialect = Dialect.HORCRUX,
-        task: bool = False,
-        limit: Limit = Limit.DEFAULT,
-        stream_body: bool = False,
-        websocket: bool = False,
-        content_type: str = "application/json",
-        max_body_bytes: int = 1_000_000,
-        description: str = "",
-        shows_secret: bool = False,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.handler = handler
-        self.scope = scope
-        self.summary = summary
-        self.body = body
-        self.query = query
-        self.response = response
-        """A type msgspec can describe, None for an answer without a body."""
-        self.status = status
-        self.audit = audit
-        """Action for the audit, `vm.start`; None only for reads."""
-        self.dialect = dialect
-        self.task = task
-        self.limit = limit
-        self.stream_body = stream_body
-        """The handler reads the body itself from `call.raw.content`; `max_body_bytes` does not count."""
-        self.websocket = websocket
-        self.content_type = content_type
-        self.max_body_bytes = max_body_bytes
-        self.description = description
-        self.shows_secret = shows_secret
-        """The answer holds something shown once (a token): no idempotency key keeps it."""
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    handler: Handler[B, Q]
+    _: KW_ONLY
+    scope: Scope | Open
+    summary: str
+    body: type[B] = Nothing  # type: ignore[assignment]  # the default of a type variable
+    query: type[Q] = Nothing  # type: ignore[assignment]  # the default of a type variable
+    response: object = None
+    """A type msgspec can describe, None for an answer without a body."""
+    status: int = 200
+    audit: str | None = None
+    """Action for the audit, `vm.start`; None only for reads."""
+    dialect: Dialect = Dialect.HORCRUX
+    task: bool = False
+    limit: Limit = Limit.DEFAULT
+    stream_body: bool = False
+    """The handler reads the body itself from `call.raw.content`; `max_body_bytes` does not count."""
+    websocket: bool = False
+    content_type: str = "application/json"
+    max_body_bytes: int = 1_000_000
+    description: str = ""
+    shows_secret: bool = False
+    """The answer holds something shown once (a token): no idempotency key keeps it."""
 
 
 AnyRoute = Route[Any, Any]

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from agent.blocking import BlockingPool
+from agent.durable import disk_errors, publish, sync_folder, write_whole
 from agent.storage.driver import Progress
-from agent.storage.durable import disk_errors, publish, sync_folder, write_whole
 from agent.storage.ports import LetIn
 from agent.storage.qemu_img import QemuImg
 from horcrux.clock import Clock

@@ -7,7 +7,9 @@ which is the guest's (a raw disk may begin like a qcow2 file that names `/etc/sh
 
 import asyncio
 import errno
+import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -15,9 +17,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 import libvirt
 
 from agent.blocking import BlockingPool
+from agent.durable import disk_errors, publish
 from agent.host.reach import open_way
 from agent.storage.driver import Progress
-from agent.storage.durable import disk_errors, publish
 from agent.storage.ports import LetIn
 from agent.storage.qemu_img import QemuImg
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, HostLacks, NoSpace, NotFound, Unavailable, Unreachable
@@ -29,13 +31,21 @@ from horcrux.storage.volume import PART, VOLUME_FORMATS, Volume, parse_volume_fi
 P = ParamSpec("P")
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
+_NODE_POOL = re.compile(r"hx-n[0-9a-f]{8}-")
+
 
 class LibvirtPoolDriver:
     """One thread asks libvirt, one call after the other: it refuses to refresh a pool while a volume of it is being made."""
 
-    def __init__(self, uri: str, node_id: NodeId, *, let_qemu_in: LetIn = open_way) -> None:
+    def __init__(
+        self, uri: str, node_id: NodeId, *, state_dir: Path | None = None, let_qemu_in: LetIn = open_way
+    ) -> None:
+        """`state_dir` is held by this agent alone, so what libvirt keeps below it under another node's id is left over."""
         self._uri = uri
         self._node = node_id
+        self._state_dir = state_dir
         self._let_qemu_in = let_qemu_in
         self._libvirt = BlockingPool("libvirt-storage")
         self._files = BlockingPool("storage-copy", 2)
@@ -51,6 +61,8 @@ class LibvirtPoolDriver:
 
     async def open(self, pool: PoolDocument) -> None:
         await self._files.run(self._prepare_folder, Path(pool.target))
+        if self._state_dir is not None and Path(pool.target).is_relative_to(self._state_dir):
+            await self._call(_remove_leftover, self._name(pool), pool.target)
         await self._call(_open_pool, self._name(pool), pool.target)
 
     async def remove(self, pool: PoolDocument) -> None:
@@ -235,6 +247,15 @@ def _open_pool(connection: libvirt.virConnect, name: str, target: str) -> None:
         pool.setAutostart(0)
     if not pool.isActive():
         pool.create(0)
+
+
+def _remove_leftover(connection: libvirt.virConnect, name: str, target: str) -> None:
+    """libvirt no longer knows, on this folder, the pool of a node whose state folder was ours and has been deleted: it
+    allows one pool a folder. Its files stay."""
+    for other in connection.listAllStoragePools(0):
+        if other.name() != name and _NODE_POOL.match(other.name()) and pool_target(other.XMLDesc(0)) == target:
+            log.warning("pool %s of libvirt is left over from an earlier node on %s: undefined", other.name(), target)
+            _remove_pool(connection, other.name())
 
 
 def _remove_pool(connection: libvirt.virConnect, name: str) -> None:

@@ -7,8 +7,7 @@ from typing import Protocol
 import msgspec
 
 from agent.tasks import TaskOrder
-from horcrux.compute.vm import RunState
-from horcrux.ids import UserName, VmId
+from horcrux.ids import UserName
 from horcrux.storage.volume import VolumeUse
 
 LetIn = Callable[[Path], object]
@@ -25,8 +24,6 @@ class VolumeUses(Protocol):
     def image_uses(self, pool: str) -> Mapping[str, VolumeUse]:
         """By image: a VM that has it in its drive."""
         ...
-
-    def state_of(self, vm_id: VmId) -> RunState: ...
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

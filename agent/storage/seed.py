@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.blocking import BlockingPool
-from agent.storage.durable import disk_errors, sync_folder, write_whole
+from agent.durable import disk_errors, sync_folder, write_whole
 from agent.storage.ports import LetIn
 from horcrux.compute.cloudinit import seed_iso
 from horcrux.compute.vm import CloudInit

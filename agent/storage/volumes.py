@@ -15,18 +15,16 @@ from agent.storage.pools import OpenPool, Pools
 from agent.storage.ports import Asked, VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
-from horcrux.compute.vm import RunState
-from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, invalid_field
-from horcrux.ids import VmId
+from horcrux.errors import AlreadyExists, InUse, NotFound, invalid_field
 from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeView
 from horcrux.storage.image_check import qemu_format
-from horcrux.storage.volume import Image, Volume, VolumeUse, check_size_gb, check_volume_format, check_volume_name
+from horcrux.storage.volume import Image, Volume, check_size_gb, check_volume_format, check_volume_name
 from horcrux.tasks import Task
 from horcrux.units import bytes_to_gib
 
 log = logging.getLogger(__name__)
 
-_AT_REST = (RunState.STOPPED, RunState.CRASHED)
+_TAKE_AWAY = "delete the VM, or take the disk from it"
 
 
 class Volumes:
@@ -71,24 +69,25 @@ class Volumes:
     async def resize(self, pool_id: str, name: str, order: ResizeVolume, asked: Asked) -> Task:
         size_bytes = check_size_gb(order.size_gb, "size_gb")
         await self.find(pool_id, name)
-        use = self._uses.uses(pool_id).get(name)
-        locks = [_lock(pool_id, name)] + ([f"vm/{use.vm_id}"] if use else [])
+        self._check_unused(pool_id, name, "a disk is resized with its VM")
 
         async def body(run: TaskRun) -> Mapping[str, object]:
-            self._check_at_rest(name, self._uses.uses(pool_id).get(name))
+            self._check_unused(pool_id, name, "a disk is resized with its VM")
             await run.stage(f"growing volume {name}")
             async with self._pools.using(pool_id) as pool:
                 volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
             return self._told(volume)
 
-        return await self._tasks.submit(asked.order("volume.resize", _target(pool_id, name), *locks), body)
+        return await self._tasks.submit(
+            asked.order("volume.resize", _target(pool_id, name), _lock(pool_id, name)), body
+        )
 
     async def delete(self, pool_id: str, name: str, asked: Asked) -> Task:
         await self.find(pool_id, name)
-        self._check_unused(pool_id, name)
+        self._check_unused(pool_id, name, _TAKE_AWAY)
 
         async def body(run: TaskRun) -> None:
-            self._check_unused(pool_id, name)
+            self._check_unused(pool_id, name, _TAKE_AWAY)
             await run.stage(f"deleting volume {name}")
             await self.remove(pool_id, name)
 
@@ -155,19 +154,11 @@ class Volumes:
         self._events.publish("volume", f"{volume.pool}/{volume.name}", view, Scope.STORAGE_READ)
         return msgspec.convert(msgspec.to_builtins(view), dict[str, object])
 
-    def _check_unused(self, pool_id: str, name: str) -> None:
+    def _check_unused(self, pool_id: str, name: str, way_out: str) -> None:
         use = self._uses.uses(pool_id).get(name)
         if use is not None:
-            words = f"volume {name} is {use.disk} of VM {use.vm_id}; delete the VM, or take the disk from it"
+            words = f"volume {name} is {use.disk} of VM {use.vm_id}; {way_out}"
             raise InUse(words, used_by={"vm_id": use.vm_id, "disk": use.disk})
-
-    def _check_at_rest(self, name: str, use: VolumeUse | None) -> None:
-        if use is None:
-            return
-        state = self._uses.state_of(VmId(use.vm_id))
-        if state not in _AT_REST:
-            words = f"volume {name} is {use.disk} of VM {use.vm_id}, which is {state}; shut it down, then resize"
-            raise Conflict(words, used_by={"vm_id": use.vm_id, "disk": use.disk})
 
     async def _uncreate(self, args: Mapping[str, str]) -> None:
         try:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from horcrux.compute.cloudinit import check_cloud_init
 
+from horcrux.compute.cloudinit import check_cloud_init
 from horcrux.compute.vm import Architecture, CloudInit, Disk, Nic, VmSpec
 from horcrux.compute.vm_bodies import NewDisk, NewNic, NewVm, VmChange
 from horcrux.errors import FieldProblem, InvalidFields
@@ -250,6 +250,9 @@ def _check_cdrom(problems: Problems, cdrom: str | None, around: Surroundings) ->
     image = around.images.get((pool, name))
     if image is None:
         problems.add("cdrom", f"pool {pool} has no image {name!r}")
+        return None
+    if image.format != "iso":
+        problems.add("cdrom", f"{name} is a {image.format} image, not an ISO: name it as the image of a disk")
         return None
     return f"{pool}/{name}"
 

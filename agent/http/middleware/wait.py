@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
@@ -10,7 +11,7 @@ from agent.http.dialects import Problem
 from agent.http.ports import TaskWaiter
 from agent.http.route import AnyRoute
 from agent.task_view import TaskView
-from horcrux.errors import STATUS, Canceled, HorcruxError, Unavailable
+from horcrux.errors import STATUS, Canceled, FieldProblem, HorcruxError, Unavailable
 from horcrux.ids import TaskId
 from horcrux.tasks import Task, TaskState
 
@@ -94,7 +95,15 @@ def _problem(task: Task) -> Problem:
         code, message = Canceled.code, f"task {task.id} was cancelled"
     else:
         code, message = task.error.code, task.error.message
-    return Problem(status=_status_of_code(code), code=code, message=message, details={"task": task.id})
+    details = {"task": task.id, **(task.error.details if task.error else {})}  # Busy names the task in the way
+    return Problem(
+        status=_status_of_code(code), code=code, message=message, details=details, fields=_fields_of(details)
+    )
+
+
+def _fields_of(details: Mapping[str, object]) -> tuple[FieldProblem, ...]:
+    """The wrong fields, which an InvalidFields told under `fields`."""
+    return msgspec.convert(details.get("fields", ()), tuple[FieldProblem, ...])
 
 
 def _status_of_code(code: str) -> int:

@@ -15,8 +15,7 @@ from agent.storage.service import StorageService
 from agent.task_locks import TaskLocks
 from agent.tasks import TaskEngine
 from cluster.store.memory import MemoryStore
-from horcrux.compute.vm import RunState
-from horcrux.ids import NodeId, TaskId, UserName, VmId
+from horcrux.ids import NodeId, TaskId, UserName
 from horcrux.storage.pool import PoolType
 from horcrux.storage.volume import VolumeUse
 from horcrux.tasks import Recovery, Task, TaskState
@@ -34,7 +33,6 @@ class Uses:
     def __init__(self) -> None:
         self.volumes: dict[str, VolumeUse] = {}
         self.images: dict[str, VolumeUse] = {}
-        self.state = RunState.STOPPED
 
     def uses(self, pool: str) -> Mapping[str, VolumeUse]:
         return self.volumes if pool == "local" else {}
@@ -42,8 +40,6 @@ class Uses:
     def image_uses(self, pool: str) -> Mapping[str, VolumeUse]:
         return self.images if pool == "local" else {}
 
-    def state_of(self, vm_id: VmId) -> RunState:
-        return self.state
 
 
 class Bench:

@@ -5,7 +5,7 @@ import pytest
 
 from agent.storage.fake import FakeStorageDriver
 from cluster.store.memory import MemoryStore
-from horcrux.compute.vm import CloudInit, RunState
+from horcrux.compute.vm import CloudInit
 from horcrux.errors import AlreadyExists, Conflict, InUse, InvalidFields, NotFound
 from horcrux.ids import PoolId, VmId
 from horcrux.storage.bodies import NewVolume, ResizeVolume
@@ -120,14 +120,13 @@ async def test_a_volume_grows_and_never_shrinks(bench: Bench) -> None:
     assert "shrink" in words
 
 
-async def test_a_disk_of_a_running_vm_is_not_resized(bench: Bench) -> None:
+async def test_a_disk_of_a_vm_is_not_resized_behind_its_back(bench: Bench) -> None:
     await make(bench)
     bench.uses.volumes["a"] = DISK0
-    bench.uses.state = RunState.RUNNING
-    code, words = await bench.failed(await bench.service.volumes.resize("local", "a", ResizeVolume(size_gb=2), ADA))
-    assert code == Conflict.code
-    assert "VM vm-7, which is running" in words
-    bench.uses.state = RunState.STOPPED
+    with pytest.raises(InUse, match="disk0 of VM vm-7") as refused:
+        await bench.service.volumes.resize("local", "a", ResizeVolume(size_gb=2), ADA)
+    assert refused.value.details["used_by"] == {"vm_id": "vm-7", "disk": "disk0"}
+    bench.uses.volumes.clear()
     await bench.done(await bench.service.volumes.resize("local", "a", ResizeVolume(size_gb=2), ADA))
 
 

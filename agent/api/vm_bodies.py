@@ -1,1 +1,0 @@
-from horcrux.compute.vm_bodies import *  # noqa: F403
