@@ -1,7 +1,7 @@
 """Calls under /api/auth: signing in and out, the first start, users and API tokens."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -11,7 +11,6 @@ from agent.api.auth_bodies import (
     Me,
     NewToken,
     NewUser,
-    Page,
     PasswordChange,
     Session,
     Setup,
@@ -25,22 +24,21 @@ from agent.auth.views import TokenView, UserView, token_view, user_view
 from agent.http.middleware.auth import SESSION_COOKIE
 from agent.http.route import OPEN, AnyRoute, Call, Limit, Nothing, Reply, Route
 from horcrux.auth.permission import Scope
+from horcrux.paging import Page, page_of
 
 B = TypeVar("B")
-V = TypeVar("V")
 
 
 def routes(service: AuthService) -> Sequence[AnyRoute]:
     """The rows of this segment."""
     sessions, users, tokens = _SessionCalls(service), _UserCalls(service), _TokenCalls(service)
-    rows = (
+    return (
         *_session_routes(sessions),
         *_setup_routes(sessions),
         *_user_routes(users),
         *_user_change_routes(users),
         *_token_routes(tokens),
     )
-    return cast("Sequence[AnyRoute]", rows)  # Route is invariant in its body and query
 
 
 class _SessionCalls:
@@ -94,8 +92,9 @@ class _UserCalls:
     def __init__(self, service: AuthService) -> None:
         self._users = service.users
 
-    async def all(self, call: Call[Nothing, Page]) -> list[UserView]:
-        return _page((user_view(user) for user in self._users.all()), lambda view: view.name, call.query)
+    async def all(self, call: Call[Nothing, Page]) -> Reply:
+        views = sorted((user_view(user) for user in self._users.all()), key=lambda view: view.name)
+        return Reply(body=page_of(views, call.query, lambda view: view.name))
 
     async def one(self, call: Call[Nothing, Nothing]) -> Reply:
         user, revision = await self._users.read(call.path["name"])
@@ -123,9 +122,10 @@ class _TokenCalls:
     def __init__(self, service: AuthService) -> None:
         self._tokens = service.tokens
 
-    async def all(self, call: Call[Nothing, TokenQuery]) -> list[TokenView]:
+    async def all(self, call: Call[Nothing, TokenQuery]) -> Reply:
         tokens = self._tokens.of(call.principal, call.query.user)
-        return _page((token_view(token) for token in tokens), lambda view: view.id, call.query)
+        views = sorted((token_view(token) for token in tokens), key=lambda view: view.id)
+        return Reply(body=page_of(views, call.query, lambda view: view.id))
 
     async def create(self, call: Call[NewToken, Nothing]) -> Reply:
         new = await self._tokens.create(call.principal, call.body.name, call.body.scopes, call.body.expires_at)
@@ -136,7 +136,7 @@ class _TokenCalls:
         await self._tokens.remove(call.principal, call.path["id"])
 
 
-def _session_routes(calls: _SessionCalls) -> tuple[object, ...]:
+def _session_routes(calls: _SessionCalls) -> Sequence[AnyRoute]:
     return (
         Route(
             "POST",
@@ -177,7 +177,7 @@ def _session_routes(calls: _SessionCalls) -> tuple[object, ...]:
     )
 
 
-def _setup_routes(calls: _SessionCalls) -> tuple[object, ...]:
+def _setup_routes(calls: _SessionCalls) -> Sequence[AnyRoute]:
     return (
         Route(
             "GET",
@@ -202,7 +202,7 @@ def _setup_routes(calls: _SessionCalls) -> tuple[object, ...]:
     )
 
 
-def _user_routes(calls: _UserCalls) -> tuple[object, ...]:
+def _user_routes(calls: _UserCalls) -> Sequence[AnyRoute]:
     return (
         Route(
             "GET",
@@ -235,7 +235,7 @@ def _user_routes(calls: _UserCalls) -> tuple[object, ...]:
     )
 
 
-def _user_change_routes(calls: _UserCalls) -> tuple[object, ...]:
+def _user_change_routes(calls: _UserCalls) -> Sequence[AnyRoute]:
     return (
         Route(
             "PATCH",
@@ -260,7 +260,7 @@ def _user_change_routes(calls: _UserCalls) -> tuple[object, ...]:
     )
 
 
-def _token_routes(calls: _TokenCalls) -> tuple[object, ...]:
+def _token_routes(calls: _TokenCalls) -> Sequence[AnyRoute]:
     return (
         Route(
             "GET",
@@ -300,9 +300,3 @@ def session_cookie(token: str, max_age_s: int, *, is_tls: bool) -> str:
     """A cookie that scripts cannot read and other sites cannot send (RFC 6265bis)."""
     secure = "; Secure" if is_tls else ""
     return f"{SESSION_COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
-
-
-def _page(rows: Iterable[V], key: Callable[[V], str], page: Page) -> list[V]:
-    """What comes after row `page.after`, at most `page.limit` rows, by key."""
-    found = sorted((row for row in rows if page.after is None or key(row) > page.after), key=key)
-    return found[: page.limit]

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from agent.auth.views import TokenView
 from horcrux.auth.permission import Role, Scope
+from horcrux.paging import Page
 
 Typed = Annotated[str, Meta(max_length=1024)]
 """What somebody types; longer is never right, and hashing it would cost."""
@@ -90,12 +91,6 @@ class CreatedToken(TokenView, frozen=True, kw_only=True):
         return f"CreatedToken(id={self.id!r})"
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    after: str | None = None
-    """The key (name or id) of the last row of the page before."""
-
-
-class TokenQuery(Page, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TokenQuery(Page, frozen=True, kw_only=True):
     user: str | None = None
     """Whose tokens: left out, one's own; `*`, everyone's. Others' need the scope user.admin."""

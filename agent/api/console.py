@@ -1,7 +1,7 @@
 """`/api/console`: tickets for the screen and the serial line of a VM, and the websockets they open."""
 
 import re
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
@@ -99,7 +99,7 @@ class ConsoleApi:
 def routes(service: ConsoleService, gate: Identifier, *, port: int) -> tuple[AnyRoute, ...]:
     """Two open rows among them: the ticket is what lets a websocket in."""
     api = ConsoleApi(service, gate, port)
-    rows = (
+    return (
         Route(
             "POST",
             "/api/console/{vm_id}/vnc",
@@ -148,4 +148,3 @@ def routes(service: ConsoleService, gate: Identifier, *, port: int) -> tuple[Any
             websocket=True,
         ),
     )
-    return cast(tuple[AnyRoute, ...], rows)

@@ -9,19 +9,19 @@ from agent.journal import TaskFilter
 from agent.task_view import TaskView
 from agent.tasks import TaskEngine
 from horcrux.auth.permission import Scope
-from horcrux.errors import invalid_field
 from horcrux.ids import TaskId
-from horcrux.paging import MAX_LIMIT
+from horcrux.paging import Page, PageLimit, page_of
 from horcrux.tasks import TaskState
 
 DEFAULT_LIMIT = 100
 
 
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first; `after` is the id of the last task of the page before."""
+    """Newest first; `after` is the id of the last task of the page before. `fields`: only these, with commas between."""
 
-    limit: int = DEFAULT_LIMIT
+    limit: PageLimit = DEFAULT_LIMIT
     after: str | None = None
+    fields: str | None = None
     state: TaskState | None = None
     target: str | None = None
     user: str | None = None
@@ -36,12 +36,11 @@ class TaskApi:
     def __init__(self, tasks: TaskEngine) -> None:
         self._tasks = tasks
 
-    async def list(self, call: Call[Nothing, TaskQuery]) -> list[TaskView]:
+    async def list(self, call: Call[Nothing, TaskQuery]) -> Reply:
         query = call.query
-        if not 1 <= query.limit <= MAX_LIMIT:
-            raise invalid_field("limit", f"1 to {MAX_LIMIT}")
         wanted = TaskFilter(state=query.state, target=query.target, user=query.user)
-        return [TaskView.of(task) for task in await self._tasks.recent(wanted, query.limit, query.after)]
+        views = [TaskView.of(task) for task in await self._tasks.recent(wanted, query.limit, query.after)]
+        return Reply(body=page_of(views, Page(fields=query.fields), lambda view: view.id))
 
     async def get(self, call: Call[Nothing, Nothing]) -> TaskView:
         return TaskView.of(await self._tasks.get(TaskId(call.path["id"])), with_result=True)

@@ -147,6 +147,10 @@ async def test_users_are_made_shown_changed_and_deleted(server: SignInServer, ad
     _, users, _ = await server.call("GET", "/api/auth/users?after=ada", token=admin)
     assert isinstance(users, list)
     assert [user["name"] for user in users] == ["root"]
+    _, users, _ = await server.call("GET", "/api/auth/users?fields=name", token=admin)
+    assert users == [{"name": "ada"}, {"name": "root"}]
+    for wrong in ("limit=0", "limit=10001", "fields=secret", "colour=blue"):
+        assert (await server.call("GET", f"/api/auth/users?{wrong}", token=admin))[0] == 400
     assert (await server.call("POST", "/api/auth/users", new, token=admin))[0] == 409
     assert (await server.call("DELETE", "/api/auth/users/ada", token=admin))[0] == 204
     assert (await server.call("DELETE", "/api/auth/users/ada", token=admin))[0] == 404
