@@ -28,11 +28,11 @@ export default function AccountRoom() {
           }}
         >
           {TABS.map((name) => (
-            <Tab key={name} eventKey={name} href={`/account/${name}`} title={<TabTitleText>{m.account[name]}</TabTitleText>} />
+            <Tab key={name} eventKey={name} tabContentId="tab-body" href={`/account/${name}`} title={<TabTitleText>{m.account[name]}</TabTitleText>} />
           ))}
         </Tabs>
       </PageSection>
-      <PageSection hasBodyWrapper={false} isFilled>
+      <PageSection hasBodyWrapper={false} isFilled id="tab-body">
         {tab === 'password' ? <PasswordForm /> : <Tokens />}
       </PageSection>
     </Room>

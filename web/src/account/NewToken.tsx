@@ -2,7 +2,6 @@ import {
   Alert,
   Button,
   Checkbox,
-  ClipboardCopy,
   FormFieldGroup,
   FormFieldGroupHeader,
   FormSelect,
@@ -20,6 +19,7 @@ import { keys } from '../api/cache';
 import { send } from '../api/client';
 import { useSession } from '../auth/session';
 import { m } from '../messages';
+import { CopyText } from '../ui/CopyText';
 import { Field, stateOf } from '../ui/Field';
 import { FormDialog } from '../ui/FormDialog';
 
@@ -118,9 +118,7 @@ function ShowOnce({ token, close }: { token: string; close: () => void }) {
       <ModalBody>
         <Alert isInline variant="warning" title={m.account.once} />
         <br />
-        <ClipboardCopy isReadOnly isCode hoverTip={m.copy} clickTip={m.copied} textAriaLabel={m.account.tokens}>
-          {token}
-        </ClipboardCopy>
+        <CopyText text={token} />
       </ModalBody>
       <ModalFooter>
         <Button onClick={close}>{m.close}</Button>

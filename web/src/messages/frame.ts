@@ -8,6 +8,7 @@ export const frame = {
   save: 'Save',
   copy: 'Copy',
   copied: 'Copied',
+  copyText: (text: string) => `Copy ${text}`,
   none: 'none',
   skip: 'Skip to content',
   nav: {

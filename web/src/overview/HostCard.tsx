@@ -3,7 +3,6 @@ import {
   CardBody,
   CardHeader,
   CardTitle,
-  ClipboardCopy,
   DescriptionList,
   DescriptionListDescription,
   DescriptionListGroup,
@@ -18,6 +17,7 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import type { Capability, Host } from '../api/types';
 import { m } from '../messages';
 import { Answer } from '../ui/Answer';
+import { CopyText } from '../ui/CopyText';
 import { gibibytes, mebibytes } from '../ui/format';
 
 export function HostCard({ query }: { query: UseQueryResult<Host> }) {
@@ -103,11 +103,7 @@ const COMMAND = /^(?:apt|echo|ip|modprobe|mount|pip|systemctl|sysctl|usermod|vir
 /** A command can be copied; advice is a sentence. */
 function Remedy({ text }: { text: string }) {
   if (!COMMAND.test(text)) return <div className="horcrux-quiet">{text}</div>;
-  return (
-    <ClipboardCopy isReadOnly isCode variant="inline-compact" hoverTip={m.copy} clickTip={m.copied}>
-      {text}
-    </ClipboardCopy>
-  );
+  return <CopyText text={text} />;
 }
 
 function Lacking({ lacking }: { lacking: Capability[] }) {

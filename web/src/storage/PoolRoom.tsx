@@ -75,13 +75,14 @@ function PoolPage({ pool, tab }: { pool: Pool; tab: 'volumes' | 'images' }) {
             <Tab
               key={name}
               eventKey={name}
+              tabContentId="tab-body"
               href={name === 'volumes' ? base : `${base}/${name}`}
               title={<TabTitleText>{m.storage[name]}</TabTitleText>}
             />
           ))}
         </Tabs>
       </PageSection>
-      <PageSection hasBodyWrapper={false} isFilled>
+      <PageSection hasBodyWrapper={false} isFilled id="tab-body">
         {tab === 'images' ? <Images pool={pool.id} /> : <Volumes pool={pool.id} />}
       </PageSection>
       {isDeleting && <DeletePool pool={pool} close={() => setIsDeleting(false)} done={() => void navigate('/storage')} />}

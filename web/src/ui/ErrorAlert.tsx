@@ -1,8 +1,9 @@
-import { Alert, ClipboardCopy } from '@patternfly/react-core';
+import { Alert } from '@patternfly/react-core';
 
 import { isApiError } from '../api/errors';
 import { m } from '../messages';
 import { TaskLink } from '../tasks/TaskLink';
+import { CopyText } from './CopyText';
 
 /** What went wrong, what to do next, and the number under which the server's log knows it. */
 export function ErrorAlert({ error, title }: { error: unknown; title?: string }) {
@@ -28,9 +29,7 @@ export function ErrorDetails({ error, withSentence }: { error: unknown; withSent
       {requestId && (
         <div className="horcrux-line horcrux-quiet">
           {m.error.requestId}
-          <ClipboardCopy isReadOnly isCode variant="inline-compact" hoverTip={m.copy} clickTip={m.copied}>
-            {requestId}
-          </ClipboardCopy>
+          <CopyText text={requestId} />
         </div>
       )}
     </>

@@ -82,13 +82,14 @@ function Machine({ vm, tab }: { vm: VmView; tab: TabName }) {
             <Tab
               key={name}
               eventKey={name}
+              tabContentId="tab-body"
               href={name === 'overview' ? base : `${base}/${name}`}
               title={<TabTitleText>{m.vm.tabs[name]}</TabTitleText>}
             />
           ))}
         </Tabs>
       </PageSection>
-      <PageSection hasBodyWrapper={false} isFilled>
+      <PageSection hasBodyWrapper={false} isFilled id="tab-body">
         <Suspense fallback={<Waiting />}>
           <TabBody vm={vm} tab={tab} />
         </Suspense>
