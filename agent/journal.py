@@ -114,8 +114,14 @@ class Journal:
         return [msgspec.json.decode(r[0], type=Recovery) for r in rows]
 
     async def add_recovery(self, task_id: TaskId, step: int, recovery: Recovery) -> None:
+        """The step is kept. The same step left by an earlier task is forgotten: it would undo what is made now."""
         row = (task_id, step, msgspec.json.encode(recovery))
-        await self._db.write(lambda db: db.execute("INSERT INTO recovery (task, step, body) VALUES (?,?,?)", row))
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM recovery WHERE body = ? AND task != ?", (row[2], task_id))
+            db.execute("INSERT INTO recovery (task, step, body) VALUES (?,?,?)", row)
+
+        await self._db.write(write)
 
     async def forget_recoveries(self, task_id: TaskId) -> None:
         await self._db.write(lambda db: db.execute("DELETE FROM recovery WHERE task = ?", (task_id,)))

@@ -75,7 +75,7 @@ class Recoveries:
             self._nudged.clear()
             self._some_left.clear()
             try:
-                done = [await self._again(task, steps) for task, steps in await self._journal.unfinished()]
+                done = [await self.again(task) for task, _ in await self._journal.unfinished()]
             except HorcruxError as err:
                 log.warning("what is left to be undone cannot be looked at: %s", err)
                 done = [False]
@@ -85,8 +85,9 @@ class Recoveries:
                 self._some_left.set()
                 retry_s = min(2 * retry_s, LAST_RETRY_S)
 
-    async def _again(self, task: Task, recoveries: Sequence[Recovery]) -> bool:
-        """Whether nothing is left of it. A task that still runs looks after itself."""
+    async def again(self, task: Task) -> bool:
+        """Whether nothing is left of it. A task that still runs looks after itself. What is left is read under its locks:
+        a later task may have made anew what would be undone, and that is then no longer among it."""
         if not task.state.is_final:
             return True
         try:
@@ -94,7 +95,7 @@ class Recoveries:
         except Busy:
             return False
         try:
-            if await self.undo(task, recoveries):
+            if await self.undo(task, await self._journal.recoveries(task.id)):
                 return False
             words = "what was left of it has been undone"
             await self._journal.add_log(task.id, [LogLine(self._clock.now(), words)])
