@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from horcrux.clock import Clock
-from horcrux.errors import Busy, Unavailable
+from horcrux.errors import Busy, HorcruxError
 from horcrux.ids import TaskId
 from horcrux.store import Lease, LeaseLost, Store, lock_key
 from horcrux.tasks import Task
@@ -57,7 +57,7 @@ class TaskLocks:
             await self._clock.sleep(KEEPALIVE_S)
             try:
                 await self._keep_lease(on_lost)
-            except Unavailable as err:  # a full disk: tried again, and what needs a lock is refused until then
+            except HorcruxError as err:  # a full disk: tried again, and what needs a lock is refused until then
                 log.warning("the lease of this node's task locks could not be kept: %s", err)
 
     async def _keep_lease(self, on_lost: Callable[[], None]) -> None:
@@ -77,12 +77,15 @@ class TaskLocks:
     async def take_now(self, task: Task, names: Sequence[str]) -> dict[str, int]:
         """Name -> fencing token of all of them; Busy, naming the task in the way, when one is held (then none is kept)."""
         held: dict[str, int] = {}
-        for name in sorted(names):
-            token = await self._store.try_lock(name, self.lease, self._holder(task, name))
-            if token is None:
-                await self.free(held)
-                raise await self._busy(name)
-            held[name] = token
+        try:
+            for name in sorted(names):
+                token = await self._store.try_lock(name, self.lease, self._holder(task, name))
+                if token is None:
+                    raise await self._busy(name)
+                held[name] = token
+        except BaseException:
+            await self.free(held)
+            raise
         return held
 
     async def take(self, task: Task, names: Sequence[str], wait_s: float) -> dict[str, int]:
