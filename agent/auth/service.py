@@ -22,7 +22,7 @@ from horcrux.auth.delay import SignInDelay
 from horcrux.auth.password import Passwords, check_password
 from horcrux.auth.principal import Ended, Principal
 from horcrux.clock import Clock
-from horcrux.errors import AlreadyExists, Invalid, Unauthenticated, Unavailable, invalid_field
+from horcrux.errors import AlreadyExists, HorcruxError, Invalid, Unauthenticated, Unavailable, invalid_field
 from horcrux.ids import Entropy, check_user
 from horcrux.store import Store
 
@@ -214,7 +214,7 @@ class AuthService:
                 await self.tokens.write_usage()
                 if minutes % SWEEP_EVERY_MINUTES == 0:
                     await self.sweep()
-            except Unavailable as error:
+            except HorcruxError as error:  # a full disk, no quorum: nothing of it is urgent
                 log.warning("sign-in housekeeping waits for the store: %s", error)
 
 
