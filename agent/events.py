@@ -5,6 +5,7 @@ that is of another life of the agent, or older than the ring, gets one `reset` f
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ RING_EVENTS = 50_000
 RING_S = 600
 QUEUE_EVENTS = 5_000
 """What one listener may be behind before it is told to list again."""
+_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
 class Publisher(Protocol):
@@ -120,9 +122,9 @@ class EventBus:
             return []
         boot, _, number = last_event_id.partition(".")
         now = StreamEvent(self._boot, self._sequence, self._clock.now(), "reset", "", None, "")
-        if boot != self._boot or not number.isdigit() or int(number) > self._sequence:
+        last = int(number) if _NUMBER.match(number) else None
+        if boot != self._boot or last is None or last > self._sequence:
             return [now]
-        last = int(number)
         oldest = self._ring[0].sequence if self._ring else self._sequence + 1
         if last + 1 < oldest:
             return [now]

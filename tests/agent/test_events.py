@@ -54,7 +54,9 @@ async def test_who_comes_back_gets_what_was_missed_without_a_gap(bus: EventBus) 
     assert await all_of(bus, events[-1].event_id) == []
 
 
-@pytest.mark.parametrize("last", ["boot0.1", "boot1.99", "rubbish", "boot1.x", ""])
+@pytest.mark.parametrize(
+    "last", ["boot0.1", "boot1.99", "rubbish", "boot1.x", "boot1.\u00b2", "boot1." + "1" * 5000, ""]
+)
 async def test_an_id_of_another_life_is_answered_by_reset(bus: EventBus, last: str) -> None:
     bus.publish("vm", "a", {}, Scope.VM_READ)
     events = await all_of(bus, last)
