@@ -6,6 +6,10 @@ from horcrux.audit import AuditEntry
 from horcrux.clock import Clock
 
 
+MAX_DETAILS = 500
+"""A refusal may quote what was sent, which anybody may choose, and the audit is kept for long."""
+
+
 class Auditor:
     def __init__(self, sink: AuditSink, clock: Clock) -> None:
         self._sink = sink
@@ -24,7 +28,7 @@ class Auditor:
             target=exchange.target or exchange.raw.path,
             address=exchange.address,
             request_id=exchange.request_id,
-            details=details,
+            details=details[:MAX_DETAILS],
         )
         self._sink.record(entry)
 
