@@ -24,6 +24,8 @@ from horcrux.errors import FieldProblem, InvalidFields
 
 MAX_USER_DATA_BYTES = 256 * 1024
 MAX_SSH_KEYS = 64
+MAX_NETWORK_DEPTH = 20
+"""cloud-init's own go to about 8; writing YAML recurses, and Python's stack is not endless."""
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 _KEY_TYPES = (
@@ -188,6 +190,8 @@ def _unwrapped(network: Mapping[str, object]) -> dict[str, object]:
 
 def _network_problems(network: Mapping[str, object], field: str) -> list[FieldProblem]:
     config = _unwrapped(network)
+    if _is_deeper(config, MAX_NETWORK_DEPTH):
+        return [FieldProblem(field, f"nested at most {MAX_NETWORK_DEPTH} deep")]
     version = config.get("version")
     if version not in (1, 2) or isinstance(version, bool):
         return [FieldProblem(f"{field}.version", "1 or 2 (cloud-init network config)")]
@@ -200,3 +204,19 @@ def _network_problems(network: Mapping[str, object], field: str) -> list[FieldPr
         if not any(config.get(kind) for kind in _V2_DEVICES):
             return [FieldProblem(f"{field}.ethernets", f"at least one of {', '.join(_V2_DEVICES)}")]
     return []
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether lists and objects are nested more than `depth` deep in `value`."""
+    layer = [value]
+    for _ in range(depth + 1):
+        inner: list[object] = []
+        for one in layer:
+            if isinstance(one, Mapping):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        if not inner:
+            return False
+        layer = inner
+    return True

@@ -151,6 +151,13 @@ def test_a_wrong_network_config_is_named(network: dict[str, object], field: str)
     assert problems(CloudInit(network=network)) == [f"cloud_init.network.{field}"]
 
 
+def test_a_network_config_that_is_nested_too_deeply_is_named() -> None:
+    inner: dict[str, object] = {}
+    for _ in range(400):
+        inner = {"a": [inner]}
+    assert problems(CloudInit(network={"version": 2, "ethernets": {"e": inner}})) == ["cloud_init.network"]
+
+
 @pytest.mark.parametrize("user", ["", "Ada", "ada lovelace", "-ada", "1ada", "ada\n", "a" * 33, "ada:x", "../ada"])
 def test_a_wrong_user_is_named(user: str) -> None:
     assert problems(CloudInit(user=user)) == ["cloud_init.user"]
