@@ -5,7 +5,6 @@ from agent.http.ports import AuditSink
 from horcrux.audit import AuditEntry
 from horcrux.clock import Clock
 
-
 MAX_DETAILS = 500
 """A refusal may quote what was sent, which anybody may choose, and the audit is kept for long."""
 

@@ -200,7 +200,6 @@ async def test_the_audit_keeps_what_was_done_and_what_was_refused() -> None:
 
 
 async def test_what_a_stranger_sends_fills_no_audit() -> None:
-    async with serving(ROUTES) as s:
-        async with s.client.post("/api/auth/login", json={"x" * 50_000: 1}) as answer:
-            assert answer.status == 400
+    async with serving(ROUTES) as s, s.client.post("/api/auth/login", json={"x" * 50_000: 1}) as answer:
+        assert answer.status == 400
     assert len(s.audit.entries[-1].details) <= 500
