@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,7 +23,11 @@ class BlockingPool:
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            await asyncio.wait([call])
+            while not call.done():
+                with suppress(asyncio.CancelledError):  # asked again: the first request is on its way already
+                    await asyncio.wait([call])
+            if not call.cancelled():
+                call.exception()  # looked at, so that asyncio does not report it as forgotten
             raise
 
     def close(self) -> None:
