@@ -184,7 +184,9 @@ class _Run:
             await self.engine.journal.add_log(self._task.id, lines)
 
     def cut(self) -> None:
-        """The body gets a CancelledError at its next await, or never begins."""
+        """The body gets a CancelledError at its next await, or never begins. Once: a second one would cut its cleaning up."""
+        if self.is_cut:
+            return
         self.is_cut = True
         if self.may_be_cut and self.runner is not None:
             self.runner.cancel()

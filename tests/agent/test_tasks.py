@@ -323,3 +323,27 @@ def test_a_failpoint_must_name_an_action_and_a_step() -> None:
         failpoint("vm.create")
     with pytest.raises(Invalid, match="action"):
         failpoint("vm.create:0")
+
+
+async def test_a_task_that_is_cut_off_twice_cleans_up_once_and_whole(bench: Bench) -> None:
+    began, cleaning, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    cleaned: list[str] = []
+
+    async def body(_run: TaskRun) -> None:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await may_end.wait()
+            cleaned.append("whole")
+
+    task = await bench.engine.submit(order(), body)
+    await began.wait()
+    await bench.engine.cancel(task.id, ANN)
+    await cleaning.wait()
+    bench.engine.cut_all()
+    await asyncio.sleep(0)
+    may_end.set()
+    assert (await bench.engine.wait(task.id)).state is TaskState.CANCELLED
+    assert cleaned == ["whole"]
