@@ -185,11 +185,9 @@ class _Run:
 
     def cut(self) -> None:
         """The body gets a CancelledError at its next await, or never begins. Once: a second one would cut its cleaning up."""
-        if self.is_cut:
-            return
-        self.is_cut = True
-        if self.may_be_cut and self.runner is not None:
+        if self.may_be_cut and not self.is_cut and self.runner is not None:
             self.runner.cancel()
+        self.is_cut = True
 
     def change(self, **values: object) -> None:
         self._task = msgspec.structs.replace(self._task, **values)
