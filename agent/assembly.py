@@ -24,6 +24,7 @@ from agent.api import storage as storage_api
 from agent.api.events import EventApi
 from agent.api.tasks import TaskApi
 from agent.api.vms import VmApi
+from agent.asked import Asked
 from agent.audit import AuditLog
 from agent.auth.service import AuthService
 from agent.auth.sessions import AuthSettings
@@ -32,7 +33,7 @@ from agent.compute.birth import VmBirth
 from agent.compute.definer import Definer
 from agent.compute.driver import ConsolePaths, Hypervisor, Keyboard
 from agent.compute.registry import VmRegistry
-from agent.compute.service import Asked, VmService
+from agent.compute.service import VmService
 from agent.console.proxy import VncRelay
 from agent.console.serial import SerialHub
 from agent.console.serial_log import SerialLogs
@@ -295,7 +296,7 @@ class _Assembly:
         """After the host has booted, VMs that are marked so have been started, once."""
         state, files = self._ground.state, self._ground.files
         if await files.run(state.is_first_start_since_boot):
-            for task in await vms.start_marked(Asked(principal=AGENT, request_id="")):
+            for task in await vms.start_marked(Asked(principal=AGENT)):
                 log.info("autostart of %s: %s", task.target, task.error.message if task.error else task.state)
             await files.run(state.remember_boot)
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 import aiohttp
 from aiohttp import web
 
+from agent.asked import Asked
 from agent.http.route import AnyRoute, Call, Nothing, Reply, Route
 from agent.storage.image import Expected
-from agent.storage.ports import Asked
 from agent.storage.service import StorageService
 from horcrux.auth.permission import Scope
 from horcrux.errors import Invalid
@@ -86,7 +86,7 @@ class StorageApi:
 
 
 def _asked(call: Call[B, Q]) -> Asked:
-    return Asked(user=call.principal.user, request_id=call.request_id)
+    return Asked(principal=call.principal, request_id=call.request_id)
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:

@@ -1,18 +1,19 @@
 """The VM calls."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-from agent.compute.service import Asked, VmService
+from agent.asked import Asked
+from agent.compute.service import VmService
 from agent.console.serial_log import MAX_TAIL_BYTES, SerialLogs
 from agent.http.route import AnyRoute, Call, Nothing, Reply, Route
 from horcrux.auth.permission import Scope
 from horcrux.compute.lifecycle import Verb
 from horcrux.compute.vm import RunState
 from horcrux.compute.vm_bodies import NewVm, SendKeys, Shutdown, VmChange, VmListItem, VmView, Wait
-from horcrux.errors import invalid_field
 from horcrux.ids import VmId
 from horcrux.paging import Page, page_of
 from horcrux.tasks import Task
@@ -30,20 +31,16 @@ class VmFilter(Page, frozen=True, kw_only=True):
     node: str | None = None
 
 
-class DeleteVm(msgspec.Struct, frozen=True, kw_only=True):
+class DeleteVm(Wait, frozen=True, kw_only=True):
     """`force` stops a running VM first."""
 
     force: bool = False
-    wait_s: int = 0
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
     """`tail`: only the last so many bytes."""
 
-    tail: int = 65536
-
-
-MAX_WAIT_S = 3600
+    tail: Annotated[int, Meta(ge=1, le=MAX_TAIL_BYTES)] = 65536
 
 
 class VmApi:
@@ -79,8 +76,6 @@ class VmApi:
         await self._vms.send_keys(call.path["id"], call.body)
 
     async def serial(self, call: Call[Nothing, Tail]) -> Reply:
-        if not 1 <= call.query.tail <= MAX_TAIL_BYTES:
-            raise invalid_field("tail", f"1 to {MAX_TAIL_BYTES} bytes")
         self._vms.registry.find(call.path["id"])
         return Reply(body=await self._logs.read(VmId(call.path["id"]), call.query.tail))
 
@@ -203,6 +198,4 @@ def _matches(item: VmListItem, wanted: VmFilter) -> bool:
 
 
 def _asked(call: Call[B, Q], wait_s: int = 0) -> Asked:
-    if not 0 <= wait_s <= MAX_WAIT_S:
-        raise invalid_field("wait_s", f"0 to {MAX_WAIT_S} seconds")
     return Asked(principal=call.principal, request_id=call.request_id, wait_s=wait_s)

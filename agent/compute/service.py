@@ -10,13 +10,14 @@ from contextlib import contextmanager
 
 import msgspec
 
+from agent.asked import Asked
 from agent.compute.birth import VmBirth
 from agent.compute.definer import Definer
 from agent.compute.driver import Hypervisor, Keyboard
 from agent.compute.ports import Disks
 from agent.compute.registry import Known, VmRegistry
 from agent.compute.vm_view import vm_view
-from agent.tasks import TaskOrder, TaskRun, TaskSubmitter
+from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.principal import Principal
 from horcrux.compute.keys import chords_for
 from horcrux.compute.lifecycle import Verb, admit
@@ -31,14 +32,6 @@ from horcrux.tasks import Task
 log = logging.getLogger(__name__)
 
 MAX_SHUTDOWN_S = 3600
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asked, in which request, and how long the call may queue behind another task."""
-
-    principal: Principal
-    request_id: str
-    wait_s: int = 0
 
 
 class VmService:
@@ -290,15 +283,7 @@ class VmService:
             await self.registry.caught_up(vm_id, found.revision if found else None)
             return self._shown(vm_id, asked, run.task.id) if found else None
 
-        order = TaskOrder(
-            action=action,
-            target=f"vm/{vm_id}",
-            user=asked.principal.user,
-            request_id=asked.request_id,
-            locks=(f"vm/{vm_id}", *more_locks),
-            wait_s=asked.wait_s,
-        )
-        return await self._tasks.submit(order, told)
+        return await self._tasks.submit(asked.order(action, f"vm/{vm_id}", f"vm/{vm_id}", *more_locks), told)
 
     def _shown(self, vm_id: VmId, asked: Asked, by: TaskId | None = None) -> Mapping[str, object]:
         """The VM as JSON; the task `by`, which is about to end, no longer counts as working on it."""

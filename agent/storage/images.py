@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
+from agent.asked import Asked
 from agent.events import Publisher
 from agent.storage.fetch import Fetcher
 from agent.storage.image import Expected
 from agent.storage.pools import OpenPool, Pools
-from agent.storage.ports import Asked, VolumeUses
+from agent.storage.ports import VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import AlreadyExists, InUse, NotFound, Unavailable

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.asked import Asked
 from agent.events import Publisher
 from agent.storage.driver import StorageDriver
 from agent.storage.image import ImageStore
-from agent.storage.ports import Asked
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.clock import Clock

@@ -1,13 +1,9 @@
-"""What the storage services need of their neighbours, and who asks them."""
+"""What the storage services need of their neighbours."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from agent.tasks import TaskOrder
-from horcrux.ids import UserName
 from horcrux.storage.volume import VolumeUse
 
 LetIn = Callable[[Path], object]
@@ -24,13 +20,3 @@ class VolumeUses(Protocol):
     def image_uses(self, pool: str) -> Mapping[str, VolumeUse]:
         """By image: a VM that has it in its drive."""
         ...
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asked, and in which request."""
-
-    user: UserName
-    request_id: str = ""
-
-    def order(self, action: str, target: str, *locks: str) -> TaskOrder:
-        return TaskOrder(action=action, target=target, user=self.user, request_id=self.request_id, locks=locks)

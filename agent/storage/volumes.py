@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from agent.asked import Asked
 from agent.events import Publisher
 from agent.storage.driver import Progress
 from agent.storage.pools import OpenPool, Pools
-from agent.storage.ports import Asked, VolumeUses
+from agent.storage.ports import VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import AlreadyExists, InUse, NotFound, invalid_field

@@ -1,7 +1,9 @@
 """Bodies of the VM calls, as `horcrux.md` and our additions have them. Times are epoch seconds, sizes GiB and MiB."""
 
+from typing import Annotated
+
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from horcrux.compute.vm import Architecture, CloudInit, DiskBus, DiskCache, Firmware, RunState
 
@@ -163,4 +165,4 @@ class SendKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """`wait_s`: when another task works on the VM, wait in the queue for so long instead of 409 at once."""
 
-    wait_s: int = 0
+    wait_s: Annotated[int, Meta(ge=0, le=3600)] = 0

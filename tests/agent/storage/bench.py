@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from agent.asked import Asked
 from agent.faults import never
 from agent.journal import Journal
 from agent.storage.driver import StorageDriver
 from agent.storage.fake import FakeStorageDriver
 from agent.storage.image import Expected
-from agent.storage.ports import Asked
 from agent.storage.service import StorageService
 from agent.task_locks import TaskLocks
 from agent.tasks import TaskEngine
 from cluster.store.memory import MemoryStore
+from horcrux.auth.permission import ROLE_SCOPES, Role
+from horcrux.auth.principal import Principal
 from horcrux.ids import NodeId, TaskId, UserName
 from horcrux.storage.pool import PoolType
 from horcrux.storage.volume import VolumeUse
@@ -24,7 +26,12 @@ from tests.support.clock import FakeClock
 
 NODE = NodeId("n0000000a")
 CUT_TASK = TaskId("0" * 26)
-ADA = Asked(user=UserName("ada"), request_id="r1")
+ADA = Asked(
+    principal=Principal(
+        user=UserName("ada"), role=Role.OPERATOR, scopes=ROLE_SCOPES[Role.OPERATOR], token_id="session-ada"
+    ),
+    request_id="r1",
+)
 
 
 class Uses:
@@ -39,7 +46,6 @@ class Uses:
 
     def image_uses(self, pool: str) -> Mapping[str, VolumeUse]:
         return self.images if pool == "local" else {}
-
 
 
 class Bench:
@@ -109,7 +115,7 @@ async def leave_unfinished(folder: Path, kind: str, **args: str) -> None:
         action="test.cut",
         target="test/cut",
         node=NODE,
-        user=ADA.user,
+        user=ADA.principal.user,
         state=TaskState.RUNNING,
         created_at=1.0,
     )

@@ -118,7 +118,7 @@ async def test_a_cancelled_upload_leaves_nothing(bench: Bench) -> None:
     await begun.wait()
     with pytest.raises(Busy, match=task.id):
         await bench.upload("a", RAW)
-    await bench.engine.cancel(task.id, ADA.user)
+    await bench.engine.cancel(task.id, ADA.principal.user)
     assert (await bench.engine.wait(task.id)).state is TaskState.CANCELLED
     assert await files(bench) == []
     await bench.done(await bench.upload("a", RAW))
