@@ -6,9 +6,15 @@ commitment. So a test that raises n until the action comes through has tried the
 
 import os
 import signal
+from typing import Protocol
 
-from agent.tasks import Failpoint
 from horcrux.errors import Invalid
+
+
+class Failpoint(Protocol):
+    """Called at each step of a task, with the action; fault tests end the process here."""
+
+    def __call__(self, action: str, /) -> None: ...
 
 
 def never(_action: str) -> None:

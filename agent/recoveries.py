@@ -45,7 +45,7 @@ class Recoveries:
         return self._fns[recovery.kind]
 
     async def undo(self, task: Task, recoveries: Sequence[Recovery]) -> list[str]:
-        """Runs them in reverse; a sentence for each that failed. Those stay in the journal and are tried again."""
+        """Runs them in reverse; a sentence for each that failed. Who calls keeps those in the journal, then says `leave`."""
         failures = []
         for recovery in reversed(recoveries):
             try:
@@ -56,9 +56,11 @@ class Recoveries:
             except Exception as err:
                 log.exception("task %s: undo %s %s failed by a fault of ours", task.id, recovery.kind, recovery.args)
                 failures.append(f"could not undo {recovery.kind} {recovery.args}: {err}; it is tried again")
-        if failures:
-            self._some_left.set()
         return failures
+
+    def leave(self) -> None:
+        """The journal holds recoveries of a task that is over: they are tried again."""
+        self._some_left.set()
 
     def nudge(self) -> None:
         """What is left is tried again now: what stood in the way may be gone."""

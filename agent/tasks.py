@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from agent.events import Publisher
+from agent.faults import Failpoint
 from agent.journal import MAX_LOG_LINES, Journal, TaskFilter
 from agent.recoveries import Recoveries, RecoveryFn
 from agent.task_locks import TaskLocks
@@ -100,12 +101,6 @@ class TaskSubmitter(Protocol):
     async def cancel(self, task_id: TaskId, by: UserName) -> Task:
         """It has been asked to stop and will undo what it did. Conflict when it is over already."""
         ...
-
-
-class Failpoint(Protocol):
-    """Called at each step of a task, with the action; fault tests end the process here."""
-
-    def __call__(self, action: str, /) -> None: ...
 
 
 class _Run:
@@ -380,6 +375,8 @@ class TaskEngine:
             except Exception:
                 log.exception("task %s is over (%s), but that could not be written down", run.task.id, state)
         del self._runs[run.task.id]
+        if left:
+            self.recoveries.leave()
         self.tell(run.task)
         run.done.set_result(run.task)
 
@@ -397,4 +394,6 @@ class TaskEngine:
             await self.journal.add_log(task.id, [LogLine(self.clock.now(), message)])
             log.info("task %s (%s %s) closed: %s", task.id, task.action, task.target, message)
         await self.journal.finish_task(task, forget_recoveries=not warnings)
+        if warnings:
+            self.recoveries.leave()
         self.tell(task)

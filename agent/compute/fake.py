@@ -34,11 +34,12 @@ class FakeHypervisor:
 
     def __init__(self, host: HostFacts, *, is_obedient: bool = True, now: Callable[[], float] = lambda: 0.0) -> None:
         self._host = host
-        self._is_obedient = is_obedient
+        self.is_obedient = is_obedient
         self._now = now
         self._guests: dict[VmId, _Guest] = {}
         self._watchers: list[asyncio.Queue[Sighting]] = []
         self._is_lost = False
+        self._is_failing = False
         self.typed: list[tuple[VmId, tuple[int, ...]]] = []
 
     async def __aenter__(self) -> Self:
@@ -51,7 +52,7 @@ class FakeHypervisor:
 
     async def define(self, plan: DomainPlan) -> None:
         compile_domain(plan, self._host)  # refuses what the real one would
-        self._reach()
+        self._reach_to_change()
         there = self._guests.get(plan.vm_id)
         if there is not None and there.plan.uuid != plan.uuid:
             if there.seen.state not in {RunState.STOPPED, RunState.CRASHED}:
@@ -61,7 +62,7 @@ class FakeHypervisor:
         self._put(_Guest(plan, seen))
 
     async def undefine(self, vm_id: VmId) -> None:
-        self._reach()
+        self._reach_to_change()
         guest = self._guests.get(vm_id)
         if guest is not None:
             require(guest.seen.state, Verb.DELETE, vm_id)
@@ -78,7 +79,7 @@ class FakeHypervisor:
 
     async def shutdown(self, vm_id: VmId) -> None:
         self._admitted(vm_id, Verb.SHUTDOWN)
-        if self._is_obedient:
+        if self.is_obedient:
             self._end(vm_id, RunState.STOPPED, "shutdown")
 
     async def reboot(self, vm_id: VmId) -> None:
@@ -146,9 +147,13 @@ class FakeHypervisor:
         self._is_lost = True
         self._tell(Sighting("lost"))
 
+    def lose_at_next_act(self) -> None:
+        """As `lose`, as soon as it is asked to change anything."""
+        self._is_failing = True
+
     def come_back(self) -> None:
         """It answers again."""
-        self._is_lost = False
+        self._is_lost = self._is_failing = False
         self._tell(Sighting("full", tuple(self._guests[vm_id].seen for vm_id in sorted(self._guests))))
 
     def _end(self, vm_id: VmId, state: RunState, reason: str) -> None:
@@ -168,6 +173,11 @@ class FakeHypervisor:
         if self._is_lost:
             raise Unreachable("the hypervisor does not answer")
 
+    def _reach_to_change(self) -> None:
+        if self._is_failing:
+            self.lose()
+        self._reach()
+
     def _find(self, vm_id: VmId) -> _Guest:
         self._reach()
         try:
@@ -176,6 +186,7 @@ class FakeHypervisor:
             raise NotFound(f"no VM {vm_id} on this node") from None
 
     def _admitted(self, vm_id: VmId, verb: Verb) -> _Guest:
+        self._reach_to_change()
         guest = self._find(vm_id)
         require(guest.seen.state, verb, vm_id)
         return guest

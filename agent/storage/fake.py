@@ -24,6 +24,8 @@ class FakeStorageDriver:
         self._total_bytes = total_bytes
         self._kept: dict[PoolId, dict[str, Volume]] = {}
         self._active: set[PoolId] = set()
+        self.undeletable: set[str] = set()
+        """Volumes whose deletion fails, as on a disk that refuses."""
 
     def stop_pool(self, pool: PoolId) -> None:
         """As when somebody stops the pool from outside."""
@@ -81,6 +83,8 @@ class FakeStorageDriver:
         return grown
 
     async def delete_volume(self, pool: PoolDocument, name: str) -> None:
+        if name in self.undeletable:
+            raise Unavailable(f"volume {name} of pool {pool.id} cannot be deleted", pool=pool.id, volume=name)
         self._volumes(pool).pop(name, None)
 
     def _volumes(self, pool: PoolDocument) -> dict[str, Volume]:

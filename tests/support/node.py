@@ -8,22 +8,63 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
 from agent.assembly import Drivers, Ground, Node, open_node
 from agent.compute.fake import FakeHypervisor
 from agent.node import NodeState
+from agent.storage.fake import FakeStorageDriver
 from agent.wiring import fake_drivers
 from horcrux.config import Settings
+from horcrux.ids import NodeId, PoolId
+from horcrux.storage.pool import PoolDocument, PoolType
 from tests.support.agent_process import PASSWORD, free_port
+
+
+class FakeHost:
+    """What outlives an agent: guests and volumes. Hand the same one to the next life of a node."""
+
+    def __init__(self) -> None:
+        self.drivers: Drivers | None = None
+
+    async def open(self, ground: Ground) -> Drivers:
+        fresh = await fake_drivers(ground)
+        self.drivers = msgspec.structs.replace(self.drivers or fresh, gate=fresh.gate)
+        return self.drivers
+
+    @property
+    def hypervisor(self) -> FakeHypervisor:
+        assert self.drivers is not None
+        assert isinstance(self.drivers.hypervisor, FakeHypervisor)
+        return self.drivers.hypervisor
+
+    @property
+    def storage(self) -> FakeStorageDriver:
+        assert self.drivers is not None
+        driver = self.drivers.pools[PoolType.DIR]
+        assert isinstance(driver, FakeStorageDriver)
+        return driver
 
 
 class FakeNode:
     """A node that serves, and the hypervisor below it."""
 
-    def __init__(self, node: Node, hypervisor: FakeHypervisor) -> None:
+    def __init__(self, node: Node, host: FakeHost) -> None:
         self.node = node
         self.url = node.url
-        self.hypervisor = hypervisor
+        self.host = host
+        self.hypervisor = host.hypervisor
+
+    async def remove_volume(self, pool: str, name: str) -> None:
+        """Somebody deleted the file behind our back."""
+        await self.host.storage.delete_volume(pool_named(pool), name)
+
+    @contextmanager
+    def broken_deletion(self, volume: str) -> Iterator[None]:
+        """That volume cannot be deleted while this lasts."""
+        self.host.storage.undeletable.add(volume)
+        yield
+        self.host.storage.undeletable.discard(volume)
 
     async def sign_in(self, username: str = "admin", password: str = PASSWORD) -> str:
         """A bearer token."""
@@ -44,7 +85,7 @@ class FakeNode:
 
 
 @asynccontextmanager
-async def fake_node(folder: Path) -> AsyncIterator[FakeNode]:
+async def fake_node(folder: Path, host: FakeHost | None = None) -> AsyncIterator[FakeNode]:
     """A node with user `admin`, without rate limits, with its state below `folder`."""
     settings = Settings(
         state_dir=str(folder / "state"),
@@ -54,18 +95,11 @@ async def fake_node(folder: Path) -> AsyncIterator[FakeNode]:
         admin_password=PASSWORD,
         rate_limit="off",
     )
-    made: list[Drivers] = []
-
-    async def drivers(ground: Ground) -> Drivers:
-        made.append(await fake_drivers(ground))
-        return made[0]
-
+    host = host or FakeHost()
     state = await asyncio.to_thread(NodeState.open, Path(settings.state_dir), settings.node_name, os.urandom)
     try:
-        async with open_node(settings, state, drivers) as node:
-            hypervisor = made[0].hypervisor
-            assert isinstance(hypervisor, FakeHypervisor)
-            yield FakeNode(node, hypervisor)
+        async with open_node(settings, state, host.open) as node:
+            yield FakeNode(node, host)
     finally:
         state.close()
 
@@ -93,3 +127,10 @@ def fake_node_in_thread(folder: Path) -> Iterator[tuple[str, str]]:
         if loop_of:
             loop_of[0].call_soon_threadsafe(stop.set)
         thread.join()
+
+
+def pool_named(pool: str) -> PoolDocument:
+    """What the fake driver has to be told of a pool: its id."""
+    return PoolDocument(
+        id=PoolId(pool), name=pool, storage_type=PoolType.DIR, node=NodeId("n0"), target="/nowhere", created_at=0.0
+    )
