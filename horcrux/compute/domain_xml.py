@@ -22,7 +22,7 @@ from horcrux.compute.domain import (
     serial_socket,
     vnc_socket,
 )
-from horcrux.compute.vm import Architecture, Firmware, VmSpec
+from horcrux.compute.vm import Architecture, Firmware, VmSpec, sealed
 from horcrux.errors import HostLacks, Invalid, invalid_field
 from horcrux.ids import NodeId, VmId
 
@@ -131,10 +131,11 @@ def _check_paths(vm_id: VmId, host: HostFacts) -> None:
 
 
 def _add_mark(root: ET.Element, plan: DomainPlan, node_id: NodeId) -> None:
-    """ASCII JSON: a name may hold characters that XML cannot."""
+    """ASCII JSON: a name may hold characters that XML cannot. Sealed: libvirt shows a domain's XML to every user of the host
+    (its read-only socket, which polkit lets anybody use)."""
     metadata = ET.SubElement(root, "metadata")
     mark = ET.SubElement(metadata, "hx:vm", {"xmlns:hx": METADATA_URI, "node": node_id, "id": plan.vm_id})
-    _text(mark, "hx:spec", json.dumps(msgspec.to_builtins(plan.spec), ensure_ascii=True, separators=(",", ":")))
+    _text(mark, "hx:spec", json.dumps(msgspec.to_builtins(sealed(plan.spec)), ensure_ascii=True, separators=(",", ":")))
 
 
 def _add_boot(root: ET.Element, plan: DomainPlan, host: HostFacts, machine: Machine) -> None:

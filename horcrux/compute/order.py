@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from horcrux.compute.cloudinit import check_cloud_init
-from horcrux.compute.vm import Architecture, CloudInit, Disk, Nic, VmSpec
+from horcrux.compute.vm import Architecture, CloudInit, Disk, Nic, VmSpec, sealed
 from horcrux.compute.vm_bodies import NewDisk, NewNic, NewVm, VmChange
 from horcrux.errors import FieldProblem, InvalidFields
 from horcrux.ids import PoolId, VmId
@@ -269,6 +269,7 @@ def _check_seed(problems: Problems, wanted: CloudInit | None) -> CloudInit | Non
 
 def pending_changes(applied: VmSpec, wanted: VmSpec) -> list[tuple[str, object, object]]:
     """(field, what the running guest has, what is wanted) of all that needs a restart; the name does not."""
+    applied, wanted = sealed(applied), sealed(wanted)
     return [
         (f, getattr(applied, f), getattr(wanted, f))
         for f in VmSpec.__struct_fields__

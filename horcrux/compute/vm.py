@@ -4,11 +4,15 @@ Wanted and seen never mix: `VmDocument` holds no run state, `VmSeen` holds nothi
 Sizes: `memory_mb` MiB, `size_gb` GiB (contract notes, section 1).
 """
 
+import hashlib
+import re
 from enum import StrEnum
 
 import msgspec
 
 from horcrux.ids import NodeId, PoolId, TaskId, VmId
+
+_SEALED = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
 class Architecture(StrEnum):
@@ -107,6 +111,16 @@ class VmSpec(msgspec.Struct, frozen=True, kw_only=True):
     cdrom: str | None = None
     """`<pool>/<image>` of an ISO image."""
     cloud_init: CloudInit | None = None
+
+
+def sealed(spec: VmSpec) -> VmSpec:
+    """`spec` without what may be secret: in place of user-data, where passwords stand, its digest. Sealing twice changes
+    nothing, so what is sealed can be compared with what is not."""
+    seed = spec.cloud_init
+    if seed is None or seed.user_data is None or _SEALED.match(seed.user_data):
+        return spec
+    digest = hashlib.sha256(seed.user_data.encode(errors="surrogatepass")).hexdigest()
+    return msgspec.structs.replace(spec, cloud_init=msgspec.structs.replace(seed, user_data=f"sha256:{digest}"))
 
 
 class VmDocument(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from horcrux.compute.domain import Accel, DomainDisk, DomainPlan, HostFacts, Machine, UefiFiles
 from horcrux.compute.domain_devices import NIC_MODELS
 from horcrux.compute.domain_xml import METADATA_URI, compile_domain, read_mark
-from horcrux.compute.vm import Architecture, CloudInit, Disk, DiskBus, DiskCache, Firmware, Nic, VmSpec
+from horcrux.compute.vm import Architecture, CloudInit, Disk, DiskBus, DiskCache, Firmware, Nic, VmSpec, sealed
 from horcrux.errors import HostLacks, Invalid, InvalidFields
 from horcrux.ids import NodeId, PoolId, VmId
 
@@ -121,7 +121,7 @@ def test_any_spec_becomes_well_formed_xml_from_which_it_can_be_read_again(
     root = ET.fromstring(compile_domain(plan, HOST))
     mark = read_mark(ET.tostring(root.find("metadata")[0], encoding="unicode"))  # type: ignore[index]  # None fails the test too
     assert mark is not None
-    assert (mark.node_id, mark.vm_id, mark.spec) == (HOST.node_id, plan.vm_id, spec)
+    assert (mark.node_id, mark.vm_id, mark.spec) == (HOST.node_id, plan.vm_id, sealed(spec))
     targets = [target.get("dev") for target in root.iter("target") if target.get("dev")]
     assert len(set(targets)) == len(targets) == len(spec.disks) + has_seed + has_cd
     orders = [boot.get("order") for boot in root.iter("boot")]
@@ -230,3 +230,10 @@ def test_a_spec_with_fields_of_a_later_version_is_read() -> None:
     mark = read_mark(f'<vm xmlns="{METADATA_URI}" node="n1" id="vm-1"><spec>{text}</spec></vm>')
     assert mark is not None
     assert mark.spec == SMALL
+
+
+def test_the_xml_shows_no_user_data_which_any_user_of_the_host_could_read() -> None:
+    spec = VmSpec(
+        name="web", cpu_cores=1, memory_mb=64, cloud_init=CloudInit(user_data="#cloud-config\npassword: hunter2")
+    )
+    assert "hunter2" not in compile_domain(plan_of(spec), HOST)

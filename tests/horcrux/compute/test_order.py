@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from horcrux.compute.order import MAX_DISK_GB, Surroundings, change_spec, pending_changes, plan_vm
-from horcrux.compute.vm import Architecture, VmSpec
+from horcrux.compute.vm import Architecture, CloudInit, VmSpec, sealed
 from horcrux.compute.vm_bodies import NewDisk, NewNic, NewVm, VmChange
 from horcrux.errors import InvalidFields
 from horcrux.ids import PoolId, VmId
@@ -134,3 +134,12 @@ def test_only_what_needs_a_restart_is_pending() -> None:
     wanted = msgspec.structs.replace(spec, name="other", cpu_cores=4)
     assert pending_changes(spec, wanted) == [("cpu_cores", 2, 4)]
     assert pending_changes(spec, spec) == []
+
+
+def test_user_data_is_pending_when_it_differs_and_is_not_shown() -> None:
+    spec = VmSpec(name="a", cpu_cores=2, memory_mb=64, cloud_init=CloudInit(user_data="password: hunter2"))
+    wanted = msgspec.structs.replace(spec, cloud_init=CloudInit(user_data="password: hunter3"))
+    assert pending_changes(sealed(spec), spec) == []
+    (change,) = pending_changes(sealed(spec), wanted)
+    assert change[0] == "cloud_init"
+    assert "hunter" not in str(change)
