@@ -122,14 +122,12 @@ class Pools:
 
     async def create(self, order: NewPool, asked: Asked) -> Task:
         document = await self._checked(order)
-        if await self._documents.find(document.id) is not None:
-            raise AlreadyExists(f"pool {document.id} exists already", kind="pool", id=document.id)
-        for other in self._ours.values():
-            if overlaps(document.target, other.document.target):
-                words = f"{document.target} lies in or around the folder of pool {other.document.id}"
-                raise invalid_field("target", words)
+        await self._check_free(document)
 
         async def body(run: TaskRun) -> Mapping[str, object]:
+            await self._check_free(
+                document
+            )  # again, under the lock: opening it would lead another's name to our folder
             await run.undo("pool.remove", document=msgspec.json.encode(document).decode())
             await run.stage(f"opening folder {document.target}", 0.2)
             pool = self._serve(document)
@@ -182,6 +180,14 @@ class Pools:
             target=check_pool_target(order.target, "target"),
             created_at=self._clock.now(),
         )
+
+    async def _check_free(self, document: PoolDocument) -> None:
+        if await self._documents.find(document.id) is not None:
+            raise AlreadyExists(f"pool {document.id} exists already", kind="pool", id=document.id)
+        for other in self._ours.values():
+            if overlaps(document.target, other.document.target):
+                words = f"{document.target} lies in or around the folder of pool {other.document.id}"
+                raise invalid_field("target", words)
 
     async def _make_default(self, taken: set[PoolId]) -> PoolDocument:
         id_ = PoolId("local" if "local" not in taken else f"local-{self._node}")

@@ -11,7 +11,7 @@ from horcrux.errors import AlreadyExists, InUse, InvalidFields, NotFound, Stale
 from horcrux.ids import NodeId, PoolId
 from horcrux.storage.bodies import NewPool, NewVolume
 from horcrux.storage.pool import PoolDocument, PoolType
-from horcrux.store import Collection
+from horcrux.store import Collection, Entry
 from horcrux.units import GIB
 from tests.agent.storage.bench import ADA, NODE, Bench, leave_unfinished, pieces, running
 from tests.support.clock import FakeClock
@@ -210,3 +210,47 @@ async def test_undoing_a_creation_leaves_another_pool_of_that_name_alone(tmp_pat
     async with running(tmp_path, store, driver) as bench:
         assert [pool.id for pool in await bench.service.pools.views()] == ["a"]
         assert (await driver.look(was)).is_active
+
+
+class LateReader(MemoryStore):
+    """A store whose next answer about pool `fast` comes only when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock())
+        self.may_answer: asyncio.Event | None = None
+        self.has_read = asyncio.Event()
+
+    async def get(self, key: str) -> Entry | None:
+        entry = await super().get(key)
+        may_answer, self.may_answer = self.may_answer, None
+        if key == "/hx/v1/pool/fast" and may_answer is not None:
+            self.has_read.set()
+            await may_answer.wait()
+        return entry
+
+
+class Folders(FakeStorageDriver):
+    """Where the pools lie that the host knows; as with libvirt, a name leads to one folder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_id: dict[str, str] = {}
+
+    async def open(self, pool: PoolDocument) -> None:
+        await super().open(pool)
+        self.by_id[pool.id] = pool.target
+
+
+async def test_who_comes_second_with_a_pools_id_does_not_lead_it_to_another_folder(tmp_path: Path) -> None:
+    store, driver = LateReader(), Folders()
+    async with running(tmp_path, store, driver) as bench:
+        store.may_answer = may_answer = asyncio.Event()
+        second = asyncio.create_task(
+            bench.service.pools.create(NewPool(id="fast", target=str(tmp_path / "second")), ADA)
+        )
+        await store.has_read.wait()
+        await bench.done(await bench.service.pools.create(NewPool(id="fast", target=str(tmp_path / "first")), ADA))
+        may_answer.set()
+        assert (await bench.failed(await second))[0] == "already_exists"
+        assert driver.by_id["fast"] == str(tmp_path / "first")
+        assert (await bench.service.pools.view("fast")).is_active
