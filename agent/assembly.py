@@ -273,7 +273,7 @@ class _Assembly:
         consoles, logs = await self._consoles(drivers, registry, auth)
         self._tasks.listen(lambda task: _tell_of_vm(task, registry, consoles))
         http = _http_settings(ground.settings)
-        gate = Gate(auth, http, ground.clock)
+        gate = Gate(auth, ground.clock)
         routes = (
             *health_api.routes(),
             *auth_api.routes(auth),

@@ -96,7 +96,7 @@ def build_app(
     settings = settings or HttpSettings()
     waiting = Waiting(tasks)
     steps = Steps(
-        gate=Gate(authenticator, settings, clock),
+        gate=Gate(authenticator, clock),
         limiter=rate_limiter,
         addresses=Addresses(settings),
         waiting=waiting,
@@ -128,21 +128,20 @@ def _unmatched(pages: Pages, steps: Steps) -> Middleware:
 
     @web.middleware
     async def answer_unmatched(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
-        raw = request
-        if raw.match_info.http_exception is None:
-            return await handler(raw)
-        error = raw.match_info.http_exception
-        exchange = Exchange(raw, None, request_id_of(raw, steps.entropy), steps.addresses.of(raw))
-        raw[EXCHANGE] = exchange
+        if request.match_info.http_exception is None:
+            return await handler(request)
+        error = request.match_info.http_exception
+        exchange = Exchange(request, None, request_id_of(request, steps.entropy), steps.addresses.of(request))
+        request[EXCHANGE] = exchange
         if isinstance(error, web.HTTPMethodNotAllowed):
             allow = ", ".join(sorted(error.allowed_methods))
-            message = f"{raw.method} is not a method of {raw.path}; there is {allow}"
+            message = f"{request.method} is not a method of {request.path}; there is {allow}"
             response = answer_problem(_problem(exchange, 405, "method_not_allowed", message, steps), exchange)
             response.headers["Allow"] = allow
             return response
-        if raw.method in {"GET", "HEAD"} and not is_api(raw.path):
-            return pages.answer(raw)
-        message = f"there is no {raw.method} {raw.path}"
+        if request.method in {"GET", "HEAD"} and not is_api(request.path):
+            return pages.answer(request)
+        message = f"there is no {request.method} {request.path}"
         return answer_problem(_problem(exchange, 404, "not_found", message, steps), exchange)
 
     return answer_unmatched

@@ -13,8 +13,6 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     logins_per_minute: int = 10
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks (`10.0.0.0/8`) whose X-Forwarded-For is believed."""
-    allowed_origins: tuple[str, ...] = ()
-    """Besides our own: origins whose pages may act with the session cookie (a development server)."""
     body_time_limit_s: float = 60
     shutdown_s: float = 10
     """How long requests under way may take once the server stops."""

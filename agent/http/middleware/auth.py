@@ -11,7 +11,6 @@ from aiohttp import web
 
 from agent.http.ports import Authenticator
 from agent.http.route import AnyRoute, Open
-from agent.http.settings import HttpSettings
 from horcrux.auth.permission import Scope
 from horcrux.auth.principal import Principal
 from horcrux.clock import Clock
@@ -25,9 +24,8 @@ _SAFE = frozenset({"GET", "HEAD"})
 class Gate:
     """Lets a request through to its route, or raises Unauthenticated or Forbidden."""
 
-    def __init__(self, authenticator: Authenticator, settings: HttpSettings, clock: Clock) -> None:
+    def __init__(self, authenticator: Authenticator, clock: Clock) -> None:
         self._authenticator = authenticator
-        self._allowed_origins = frozenset(settings.allowed_origins)
         self._clock = clock
 
     async def identify(self, raw: web.Request) -> Principal:
@@ -65,8 +63,6 @@ class Gate:
     def _is_own_origin(self, raw: web.Request, origin: str | None) -> bool:
         if origin is None:
             return False
-        if origin in self._allowed_origins:
-            return True
         scheme, _, host = origin.partition("://")
         return scheme in {"http", "https"} and host == raw.headers.get("Host")
 

@@ -88,12 +88,6 @@ async def test_a_session_cookie_reads_from_anywhere_but_acts_from_our_own_pages_
         assert await _by_cookie(s, "POST", {"Origin": own + ".evil.example", **csrf}) == 403
 
 
-async def test_an_origin_that_the_operator_allows_may_act_with_the_cookie() -> None:
-    settings = HttpSettings(is_rate_limited=False, allowed_origins=("http://localhost:5173",))
-    async with serving(ROUTES, settings=settings) as s:
-        assert await _by_cookie(s, "POST", {"Origin": "http://localhost:5173", "X-Horcrux-CSRF": "1"}) == 200
-
-
 async def test_a_bearer_token_needs_neither_origin_nor_csrf_header() -> None:
     async with serving(ROUTES) as s:
         headers = {**s.as_("admin"), "Origin": "http://evil.example", "Cookie": "horcrux_session=viewer"}
