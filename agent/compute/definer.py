@@ -1,7 +1,8 @@
 """Makes the hypervisor's definition agree with a VM's document: resolves paths, writes the seed, defines."""
 
-from agent.compute.driver import DomainDisk, DomainPlan, Hypervisor
+from agent.compute.driver import Hypervisor
 from agent.compute.ports import Disks
+from horcrux.compute.domain import DomainDisk, DomainPlan
 from horcrux.compute.vm import VmDocument
 from horcrux.ids import PoolId
 

@@ -8,11 +8,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from horcrux.compute.domain import Accel, DomainDisk, DomainPlan
+from horcrux.compute.domain import DomainPlan
 from horcrux.compute.vm import VmSeen
 from horcrux.ids import VmId
-
-__all__ = ["Accel", "ConsolePaths", "DomainDisk", "DomainPlan", "Hypervisor", "Keyboard", "Sighting"]
 
 
 class Sighting(msgspec.Struct, frozen=True):

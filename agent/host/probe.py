@@ -20,7 +20,7 @@ from agent.host.processor import (
     why_not_kvm,
 )
 from agent.host.program import Run, run_program
-from agent.host.report import Capability, HostReport
+from agent.host.report import HostReport
 from agent.host.services import (
     probe_clock,
     probe_libvirt,
@@ -137,6 +137,3 @@ class HostProbe:
     def close(self) -> None:
         """Waits for a probe under way; blocks."""
         self._pool.close()
-
-
-__all__ = ["Capability", "HostProbe", "HostReport", "ProbeOrder", "order_of", "probe_now"]

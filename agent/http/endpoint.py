@@ -20,7 +20,7 @@ from agent.http.middleware.auth import Gate, check_scope, is_open
 from agent.http.middleware.errors import answer_problem, problem_from
 from agent.http.middleware.rate_limit import Addresses, subject_of
 from agent.http.middleware.trace import request_id_of
-from agent.http.ports import IdempotencyStore, RateLimiter
+from agent.http.ports import IdempotencyStore, RateLimiter, Remembered
 from agent.http.render import Renderer
 from agent.http.route import AnyRoute, Call, Limit, Nothing
 from agent.http.settings import HttpSettings
@@ -163,7 +163,7 @@ class Endpoint:
             await asyncio.shield(store.forget(key, principal))
             raise
         if isinstance(answer, Task):
-            await store.finish(key, principal, idempotency.task_to_remember(answer))
+            await store.finish(key, principal, Remembered(task=answer))
             return await self._wait(exchange, answer)
         response_ = self._renderer.render(exchange.raw, answer)
         if isinstance(response_, web.Response):

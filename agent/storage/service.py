@@ -4,7 +4,7 @@ Start it before the task engine's `start()`: what that undoes lies in open pools
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.blocking import BlockingPool
@@ -88,14 +88,13 @@ class StorageService:
         return await self.volumes.exists(pool_id, name)
 
     async def create_disk(
-        self, pool_id: PoolId, name: str, size_bytes: int | None, image: str | None, progress: Callable[[float], None]
+        self, pool_id: PoolId, name: str, size_bytes: int | None, image: str | None, progress: Progress
     ) -> Volume:
         """A new volume of `size_bytes` (None: the image's), empty or begun from an image of the pool.
 
         Whoever calls holds the lock `volume/<pool>/<name>`, has found the name free and recorded the undo, in this order.
         """
-        told: Progress = progress
-        return await self.volumes.make(pool_id, name, size_bytes, image, VOLUME_FORMATS[0], told)
+        return await self.volumes.make(pool_id, name, size_bytes, image, VOLUME_FORMATS[0], progress)
 
     async def delete_disk(self, pool_id: PoolId, name: str) -> None:
         """Gone, also when it was gone before, or with its pool; who uses it is not asked."""

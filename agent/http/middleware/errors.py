@@ -10,7 +10,6 @@ from aiohttp import web
 
 from agent.http.dialects import INTERNAL_SENTENCE, Problem, dialect_of_path, problem_of, render_problem
 from agent.http.exchange import Exchange
-from agent.http.route import Dialect
 from horcrux.errors import HorcruxError, RateLimited, Unauthenticated
 
 log = logging.getLogger("horcrux.http")
@@ -64,6 +63,3 @@ def answer_problem(problem: Problem, exchange: Exchange, error: Exception | None
 
 def _reason(status: int) -> str | None:
     return "Canceled" if status == 499 else None
-
-
-__all__ = ["Dialect", "answer_problem", "problem_from"]

@@ -8,7 +8,6 @@ from aiohttp import web
 from agent.http.ports import Remembered
 from agent.http.route import AnyRoute
 from horcrux.errors import Conflict, invalid_field
-from horcrux.tasks import Task
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -39,10 +38,6 @@ def to_remember(route: AnyRoute, response: web.Response) -> Remembered:
     if body is None:
         kept = b""
     return Remembered(status=response.status, headers=headers, body=kept)
-
-
-def task_to_remember(task: Task) -> Remembered:
-    return Remembered(task=task)
 
 
 def replay(remembered: Remembered) -> web.Response:

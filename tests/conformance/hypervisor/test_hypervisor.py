@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 
-from agent.compute.driver import DomainPlan
+from horcrux.compute.domain import DomainPlan
 from horcrux.compute.vm import RunState
 from horcrux.errors import Conflict, HostLacks, Invalid, NotFound, Unreachable
 from horcrux.ids import VmId
