@@ -1,10 +1,11 @@
-import { PageSection, SearchInput, ToggleGroup, ToggleGroupItem, Toolbar, ToolbarContent, ToolbarItem } from '@patternfly/react-core';
+import { PageSection, ToggleGroup, ToggleGroupItem, Toolbar, ToolbarContent, ToolbarItem } from '@patternfly/react-core';
 import { useSearchParams } from 'react-router';
 
 import { useTasks } from '../api/queries';
 import type { Task, TaskState } from '../api/types';
 import { m } from '../messages';
 import { Answer } from '../ui/Answer';
+import { Filter } from '../ui/Filter';
 import { Room } from '../ui/Room';
 import { TaskTable } from './TaskTable';
 import { titleOf } from './words';
@@ -31,13 +32,7 @@ export default function TasksRoom() {
         <Toolbar>
           <ToolbarContent>
             <ToolbarItem>
-              <SearchInput
-                aria-label={m.task.filter}
-                placeholder={m.task.filter}
-                value={text}
-                onChange={(_event, value) => set('q', value)}
-                onClear={() => set('q', '')}
-              />
+              <Filter label={m.task.filter} value={text} change={(value) => set('q', value)} />
             </ToolbarItem>
             <ToolbarItem>
               <ToggleGroup aria-label={m.task.byState} isCompact>

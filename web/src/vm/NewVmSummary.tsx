@@ -68,7 +68,11 @@ function Code({ id, title, text }: { id: string; title: string; text: string }) 
           {isCopied ? m.copied : m.copy}
         </ClipboardCopyButton>
       </div>
-      <pre className="horcrux-log" id={id}>
+      <pre
+        className="horcrux-log"
+        id={id}
+        tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- scrolled by keyboard
+      >
         {text}
       </pre>
     </section>

@@ -4,7 +4,6 @@ import {
   FormSelectOption,
   Label,
   Pagination,
-  SearchInput,
   Toolbar,
   ToolbarContent,
   ToolbarGroup,
@@ -17,6 +16,7 @@ import type { RunState, VmListItem } from '../api/types';
 import { useSession } from '../auth/session';
 import { useToast } from '../app/toasts';
 import { m } from '../messages';
+import { Filter } from '../ui/Filter';
 import { usePower } from './actions';
 import { type PowerVerb, HARSH, whyNot } from './power';
 import type { Choice } from './select';
@@ -66,13 +66,7 @@ function Filters({ choice, change }: Pick<VmToolbarProps, 'choice' | 'change'>) 
   return (
     <ToolbarGroup variant="filter-group">
       <ToolbarItem>
-        <SearchInput
-          aria-label={m.vm.filter}
-          placeholder={m.vm.filter}
-          value={choice.text}
-          onChange={(_event, value) => change({ q: value, page: '' })}
-          onClear={() => change({ q: '', page: '' })}
-        />
+        <Filter label={m.vm.filter} value={choice.text} change={(text) => change({ q: text, page: '' })} />
       </ToolbarItem>
       <ToolbarItem>
         <FormSelect
