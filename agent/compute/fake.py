@@ -109,7 +109,11 @@ class FakeHypervisor:
         try:
             yield Sighting("lost") if self._is_lost else Sighting("full", tuple(await self.list()))
             while True:
-                yield await queue.get()
+                sighting = await queue.get()
+                if sighting.kind != "change":
+                    yield sighting
+                elif (guest := self._guests.get(sighting.seen[0].id)) is not None:
+                    yield Sighting("change", (guest.seen,))  # looked at when it is told, as libvirt's driver does
         finally:
             self._watchers.remove(queue)
 
