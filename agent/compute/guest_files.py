@@ -1,10 +1,11 @@
 """The folders and files of this node's guests: sockets, logs of serial lines, firmware variables. Everything here blocks."""
 
+import grp
 import os
 import re
 from pathlib import Path
 
-from agent.host.reach import find_account, open_way
+from agent.host.reach import QEMU_USER, find_account, open_way
 from horcrux.compute.domain import HostFacts, nvram_file, serial_log, serial_socket, vnc_socket
 from horcrux.ids import VmId
 
@@ -19,13 +20,14 @@ class GuestFiles:
 
     def prepare(self) -> None:
         """The folders exist. QEMU, which runs as a user of its own, can make sockets in its two and nobody else can enter
-        them; it can pass to the firmware variables. HostLacks when that cannot be had. Idempotent."""
+        them, but for its group, which the console gate is in, to the screens; it can pass to the firmware variables.
+        HostLacks when that cannot be had. Idempotent."""
         qemu = find_account()
-        for name in ("vnc", "serial"):
+        for name, mode in (("vnc", 0o710), ("serial", 0o700)):
             folder = Path(self._host.runtime_dir) / name
             folder.mkdir(parents=True, exist_ok=True)
-            os.chown(folder, qemu.uid, -1)
-            folder.chmod(0o700)
+            os.chown(folder, qemu.uid, _group_of_sockets())
+            folder.chmod(mode)
             open_way(folder / "x", qemu)
         logs, nvram = Path(self._host.state_dir) / "serial", Path(self._host.state_dir) / "nvram"
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,6 +49,14 @@ class GuestFiles:
             return Path(serial_socket(self._host.runtime_dir, vm_id)).stat().st_mtime
         except FileNotFoundError:
             return None
+
+
+def _group_of_sockets() -> int:
+    """As Debian builds libvirt, QEMU runs in a group that is called like its user. -1 (leave it) where there is none."""
+    try:
+        return grp.getgrnam(QEMU_USER).gr_gid
+    except KeyError:
+        return -1
 
 
 def _is_rotated(path: Path, log: Path) -> bool:

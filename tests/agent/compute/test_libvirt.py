@@ -1,6 +1,7 @@
 """What only the real thing shows: files, sockets, firmware, and other users of the same libvirt."""
 
 import asyncio
+import grp
 import re
 import stat
 from collections.abc import AsyncIterator, Iterator
@@ -109,12 +110,16 @@ async def test_the_serial_socket_is_the_guests_serial_line(driver: LibvirtHyperv
     writer.close()
 
 
-def test_only_qemus_user_may_enter_the_folders_of_sockets(world: LibvirtWorld) -> None:
+def test_only_qemus_user_may_enter_the_folders_of_sockets_and_its_group_pass_to_the_screens(
+    world: LibvirtWorld,
+) -> None:
     GuestFiles(world.host).prepare()
-    for name in ("vnc", "serial"):
+    qemu = find_account("libvirt-qemu")
+    for name, mode in (("vnc", 0o710), ("serial", 0o700)):
         found = (Path(world.host.runtime_dir) / name).stat()
-        assert stat.S_IMODE(found.st_mode) == 0o700
-        assert found.st_uid == find_account("libvirt-qemu").uid
+        assert stat.S_IMODE(found.st_mode) == mode
+        assert found.st_uid == qemu.uid
+        assert found.st_gid == grp.getgrnam("libvirt-qemu").gr_gid
 
 
 async def test_no_file_of_an_undefined_vm_is_left_but_those_of_its_neighbours_are(
