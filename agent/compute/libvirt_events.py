@@ -9,7 +9,7 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import libvirt
@@ -70,8 +70,9 @@ class Listeners:
             except RuntimeError:  # its loop has closed, so nobody reads that queue any more
                 _log.debug("an event came too late for its listener: %s", item)
 
-    def attach(self, connection: libvirt.virConnect) -> None:
-        """What happens to any domain, and to the connection itself, is told from now on."""
+    def attach(self, connection: libvirt.virConnect) -> Callable[[], None]:
+        """What happens to any domain, and to the connection itself, is told from now on. Call the result before closing:
+        each callback holds the connection, and with it a descriptor, also when it has broken."""
 
         def on_event(_connection: object, domain: libvirt.virDomain, *_details: object) -> None:
             self.tell(domain.name())
@@ -79,6 +80,18 @@ class Listeners:
         def on_close(_connection: object, _reason: int, _opaque: object) -> None:
             self.tell(LOST)
 
+        undo: list[Callable[[], object]] = []
         for event in _EVENTS:
-            connection.domainEventRegisterAny(None, event, on_event, None)
+            number = connection.domainEventRegisterAny(None, event, on_event, None)
+            undo.append(functools.partial(connection.domainEventDeregisterAny, number))
         connection.registerCloseCallback(on_close, None)
+        undo.append(connection.unregisterCloseCallback)
+
+        def detach() -> None:
+            for step in undo:
+                try:
+                    step()
+                except libvirt.libvirtError as err:  # it broke: let go of on our side all the same
+                    _log.debug("letting go of a broken connection to libvirt: %s", err)
+
+        return detach

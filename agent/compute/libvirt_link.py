@@ -31,6 +31,7 @@ class LibvirtLink:
         self._pool = BlockingPool("libvirt", threads)
         self._lock = threading.Lock()
         self._connection: libvirt.virConnect | None = None
+        self._detach: Callable[[], None] | None = None
         self.listeners = Listeners()
 
     async def call(
@@ -61,7 +62,7 @@ class LibvirtLink:
             libvirt.registerErrorHandler(_silent, None)
             connection = libvirt.open(self._uri)
             connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
-            self.listeners.attach(connection)
+            self._detach = self.listeners.attach(connection)
             self._connection = connection
             _log.info("connected to libvirt at %s", self._uri)
             return connection
@@ -74,8 +75,9 @@ class LibvirtLink:
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
+        if self._detach is not None:
+            self._detach()
         try:
-            connection.unregisterCloseCallback()
             connection.close()
         except libvirt.libvirtError as err:  # it broke before we closed it: closed all the same
             _log.debug("closing a broken connection to libvirt: %s", err)
