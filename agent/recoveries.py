@@ -66,6 +66,11 @@ class Recoveries:
         """What is left is tried again now: what stood in the way may be gone."""
         self._nudged.set()
 
+    @property
+    def is_nudged(self) -> bool:
+        """A nudge has not been taken up yet."""
+        return self._nudged.is_set()
+
     async def keep_trying(self) -> None:
         """Until cancelled. Does nothing while nothing is left."""
         retry_s = FIRST_RETRY_S
