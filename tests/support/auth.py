@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from argon2 import PasswordHasher
@@ -64,10 +64,3 @@ async def with_admin(service: AuthService, name: str = "root") -> str:
     """The token of a fresh administrator's session."""
     await service.users.create(name, PASSWORD, Role.ADMIN)
     return (await service.login(name, PASSWORD)).token
-
-
-async def becomes_true(condition: Callable[[], bool]) -> None:
-    """Waits until `condition` holds; TimeoutError after 5 s."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)

@@ -1,12 +1,9 @@
 """Small words for tests of the Store."""
 
 import asyncio
-from collections.abc import Callable
 
 from horcrux.store import Event, Put, Store, Watch
-
-TIMEOUT_S = 20.0
-"""Of waiting for a condition; only a failing test takes it."""
+from tests.support.waiting import TIMEOUT_S
 
 
 async def put(store: Store, key: str, value: bytes = b"{}", lease: int = 0) -> int:
@@ -21,13 +18,6 @@ async def revision_of(store: Store) -> int:
 async def take(watch: Watch, count: int) -> list[Event]:
     async with asyncio.timeout(TIMEOUT_S):
         return [await anext(watch) for _ in range(count)]
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """Returns when it is so; other tasks and threads run meanwhile."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 def told(events: list[Event]) -> list[tuple[str, str, bytes]]:

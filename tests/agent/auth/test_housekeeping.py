@@ -6,8 +6,9 @@ from cluster.store.memory import MemoryStore
 from horcrux.auth.permission import Role
 from horcrux.errors import NoSpace
 from horcrux.store import Compare, Op, TxnResult
-from tests.support.auth import PASSWORD, becomes_true, signing_in
+from tests.support.auth import PASSWORD, signing_in
 from tests.support.clock import FakeClock
+from tests.support.waiting import eventually
 
 
 class FullDisk(MemoryStore):
@@ -29,8 +30,8 @@ async def test_a_full_disk_shuts_nobody_out() -> None:
         session = (await service.login("root", PASSWORD)).token
         token = (await service.tokens.create(service.authenticate(session), "ci", None, None)).bearer
         service.authenticate(token)  # a use that the housekeeping writes down
-        await becomes_true(lambda: clock.sleepers >= 2)
+        await eventually(lambda: clock.sleepers >= 2)
         store.is_full = True
         clock.advance(60)
-        await becomes_true(lambda: store.refused > 0 and clock.sleepers >= 2)
+        await eventually(lambda: store.refused > 0 and clock.sleepers >= 2)
         assert service.authenticate(session).user == "root"

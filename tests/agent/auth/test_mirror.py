@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from agent.auth.mirror import Mirror
 from cluster.store.memory import MemoryStore
 from horcrux.store import Collection
-from tests.support.auth import becomes_true
 from tests.support.clock import FakeClock
+from tests.support.waiting import eventually
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -38,9 +38,9 @@ async def test_what_others_write_and_remove_is_followed() -> None:
     assert mirror.get("before") == Thing(1)
     async with following(mirror):
         await things.create("after", Thing(2))
-        await becomes_true(lambda: mirror.get("after") == Thing(2))
+        await eventually(lambda: mirror.get("after") == Thing(2))
         await things.delete("before")
-        await becomes_true(lambda: mirror.get("before") is None)
+        await eventually(lambda: mirror.get("before") is None)
 
 
 async def test_an_own_write_is_seen_at_once_and_told_once() -> None:
@@ -55,7 +55,7 @@ async def test_an_own_write_is_seen_at_once_and_told_once() -> None:
         mirror.removed("a", mirror.revision_of("a"))
         await things.delete("a")
         await things.create("marker", Thing(0))
-        await becomes_true(lambda: mirror.get("marker") is not None)
+        await eventually(lambda: mirror.get("marker") is not None)
     assert changes == [(None, Thing(1)), (Thing(1), None), (None, Thing(0))]
 
 
@@ -69,7 +69,7 @@ async def test_history_that_was_forgotten_is_listed_again() -> None:
     revision = await things.create("new", Thing(2))
     await store.compact(revision + 0)
     async with following(mirror):
-        await becomes_true(lambda: mirror.get("new") == Thing(2) and mirror.get("gone") is None)
+        await eventually(lambda: mirror.get("new") == Thing(2) and mirror.get("gone") is None)
 
 
 async def test_a_store_that_cannot_be_asked_is_asked_again_later(caplog: pytest.LogCaptureFixture) -> None:
@@ -78,9 +78,9 @@ async def test_a_store_that_cannot_be_asked_is_asked_again_later(caplog: pytest.
     await mirror.load()
     await store.aclose()
     async with following(mirror):
-        await becomes_true(lambda: clock.sleepers == 1)
+        await eventually(lambda: clock.sleepers == 1)
         clock.advance(1)
-        await becomes_true(lambda: caplog.text.count("cannot follow thing") == 2)
+        await eventually(lambda: caplog.text.count("cannot follow thing") == 2)
 
 
 async def test_a_document_that_cannot_be_read_counts_as_absent(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,4 +124,4 @@ async def test_whatever_is_written_by_whom_and_heard_when_the_mirror_ends_as_the
             if pauses:
                 await asyncio.sleep(0)
         stored = {document.key.removeprefix(things.prefix): document.value for document in await things.list()}
-        await becomes_true(lambda: {i: v for i in "abc" if (v := mirror.get(i)) is not None} == stored)
+        await eventually(lambda: {i: v for i in "abc" if (v := mirror.get(i)) is not None} == stored)

@@ -12,8 +12,9 @@ from horcrux.auth.password import Passwords
 from horcrux.auth.permission import ROLE_SCOPES, Role
 from horcrux.errors import InvalidFields, RateLimited, Unauthenticated, Unavailable
 from horcrux.store import Collection, Store
-from tests.support.auth import PASSWORD, Heard, becomes_true, signing_in, with_admin
+from tests.support.auth import PASSWORD, Heard, signing_in, with_admin
 from tests.support.clock import FakeClock
+from tests.support.waiting import eventually
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -259,7 +260,7 @@ async def test_nobody_gets_in_while_sign_in_does_not_run(store: Store, clock: Fa
 async def test_two_nodes_hear_of_each_other_s_endings(store: Store, clock: FakeClock) -> None:
     async with signing_in(store, clock) as one, signing_in(store, clock) as two:
         token = await with_admin(one)
-        await becomes_true(lambda: not two.is_setup_needed())
+        await eventually(lambda: not two.is_setup_needed())
         principal = two.authenticate(token)
         await two.logout(principal)
 
@@ -270,7 +271,7 @@ async def test_two_nodes_hear_of_each_other_s_endings(store: Store, clock: FakeC
                 return True
             return False
 
-        await becomes_true(is_refused)
+        await eventually(is_refused)
 
 
 async def test_checking_a_known_token_takes_less_than_100_microseconds(service: AuthService) -> None:

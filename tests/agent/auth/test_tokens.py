@@ -9,8 +9,9 @@ from horcrux.auth.permission import ROLE_SCOPES, Role, Scope
 from horcrux.auth.principal import Ended, Principal
 from horcrux.errors import Conflict, Forbidden, Invalid, InvalidFields, NotFound, Stale, Unauthenticated
 from horcrux.store import Collection, Store
-from tests.support.auth import PASSWORD, Heard, becomes_true, signing_in, with_admin
+from tests.support.auth import PASSWORD, Heard, signing_in, with_admin
 from tests.support.clock import FakeClock
+from tests.support.waiting import eventually
 
 NOW = 1_700_000_000
 
@@ -232,9 +233,9 @@ async def test_tokens_made_on_one_node_work_on_the_other(store: Store, clock: Fa
     async with signing_in(store, clock) as one, signing_in(store, clock) as two:
         ada = await signed_in(one, "ada", Role.VIEWER)
         new = await one.tokens.create(ada, "ci", None, None)
-        await becomes_true(lambda: len(two.tokens.of(ada, None)) == 1)
+        await eventually(lambda: len(two.tokens.of(ada, None)) == 1)
         assert two.authenticate(new.bearer).user == "ada"
         await one.tokens.remove(ada, new.token.id)
-        await becomes_true(lambda: len(two.tokens.of(ada, None)) == 0)
+        await eventually(lambda: len(two.tokens.of(ada, None)) == 0)
         with pytest.raises(Unauthenticated):
             two.authenticate(new.bearer)

@@ -29,15 +29,7 @@ from horcrux.clock import Clock
 from horcrux.compute.vm import RunState
 from horcrux.errors import HorcruxError, NotFound, Unauthenticated, status_of
 from horcrux.ids import UserName, VmId
-
-WAIT_S = 20.0
-
-
-async def until(claim: Callable[[], bool]) -> None:
-    """Returns once `claim` holds; fails after 20 s."""
-    async with asyncio.timeout(WAIT_S):
-        while not claim():
-            await asyncio.sleep(0.01)
+from tests.support.waiting import eventually
 
 
 async def closed(socket: ClientWebSocketResponse) -> int | None:
@@ -120,7 +112,7 @@ class Screen:
             self._server = None
         for writer in tuple(self._writers):
             writer.transport.abort()
-        await until(lambda: not self._writers)
+        await eventually(lambda: not self._writers)
         await asyncio.to_thread(Path(self._path).unlink, missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -11,7 +11,8 @@ import pytest
 from agent.console.closing import CloseCode
 from horcrux.compute.vm import RunState
 from horcrux.ids import VmId
-from tests.agent.console.kit import Console, closed, console, until
+from tests.agent.console.kit import Console, closed, console
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.libvirt
 
@@ -76,4 +77,4 @@ async def test_two_viewers_are_greeted_by_qemu_and_the_firmware_speaks_on_the_se
         assert await closed(second) == CloseCode.VM_STOPPED
         assert await closed(serial) == CloseCode.VM_STOPPED
         assert "SeaBIOS" in await node.logs.read(vm_id)
-        await until(lambda: node.service.viewers(vm_id) == 0)
+        await eventually(lambda: node.service.viewers(vm_id) == 0)

@@ -16,7 +16,8 @@ from agent.console.serial_log import MAX_TAIL_BYTES, read_log
 from horcrux.auth.principal import Ended
 from horcrux.compute.vm import RunState
 from horcrux.ids import UserName, VmId
-from tests.agent.console.kit import Console, console, until
+from tests.agent.console.kit import Console, console
+from tests.support.waiting import eventually
 
 VM = VmId("vm-1")
 
@@ -86,7 +87,7 @@ async def running() -> AsyncIterator[tuple[Console, Guest]]:
         yield node, guest
         guest.takes_input.set()
         await node.leave()
-        await until(lambda: node.service.viewers(VM) == 0 and not guest.has_reader)
+        await eventually(lambda: node.service.viewers(VM) == 0 and not guest.has_reader)
         await guest.end()
 
 
@@ -111,14 +112,14 @@ async def rest(socket: ClientWebSocketResponse) -> tuple[bytes, int | None]:
 async def test_all_viewers_see_what_the_guest_writes_and_all_may_type() -> None:
     async with running() as (node, guest):
         first, second = await node.watch(VM, "serial"), await node.watch(VM, "serial")
-        await until(lambda: guest.has_reader)
+        await eventually(lambda: guest.has_reader)
         await guest.say(b"login: ")
         assert await read(first, 7) == b"login: "
         assert await read(second, 7) == b"login: "
         await first.send_str("ro")
-        await until(lambda: guest.heard == b"ro")
+        await eventually(lambda: guest.heard == b"ro")
         await second.send_bytes(b"ot\r")
-        await until(lambda: guest.heard == b"root\r")
+        await eventually(lambda: guest.heard == b"root\r")
         assert guest.most_readers == 1
 
 
@@ -140,19 +141,19 @@ async def test_two_hundred_pasted_lines_arrive_whole() -> None:
         paste = "".join(f"echo line {number} {'x' * 60}\r" for number in range(200))
         for start in range(0, len(paste), 1000):
             await socket.send_str(paste[start : start + 1000])
-        await until(lambda: len(guest.heard) >= len(paste))
+        await eventually(lambda: len(guest.heard) >= len(paste))
         assert guest.heard.decode() == paste
 
 
 async def test_the_line_is_left_when_the_last_viewer_goes_and_the_guest_s_words_are_kept() -> None:
     async with running() as (node, guest):
         first, second = await node.watch(VM, "serial"), await node.watch(VM, "serial")
-        await until(lambda: guest.has_reader)
+        await eventually(lambda: guest.has_reader)
         await first.close()
-        await until(lambda: node.service.viewers(VM) == 1)
+        await eventually(lambda: node.service.viewers(VM) == 1)
         assert guest.has_reader
         await second.close()
-        await until(lambda: not guest.has_reader)
+        await eventually(lambda: not guest.has_reader)
         await guest.say(b"said to nobody")
         assert await node.logs.read(VM) == "said to nobody"
         assert await read(await node.watch(VM, "serial"), 14) == b"said to nobody"
@@ -161,14 +162,14 @@ async def test_the_line_is_left_when_the_last_viewer_goes_and_the_guest_s_words_
 async def test_a_restart_of_the_vm_is_followed_and_its_first_words_are_not_lost() -> None:
     async with running() as (node, guest):
         socket = await node.watch(VM, "serial")
-        await until(lambda: guest.has_reader)
+        await eventually(lambda: guest.has_reader)
         await guest.say(b"bye.")
         assert await read(socket, 4) == b"bye."
         await guest.end()
-        await until(lambda: not guest.has_reader)
+        await eventually(lambda: not guest.has_reader)
         await guest.start()
         await guest.say(b"firmware ")
-        await until(lambda: guest.has_reader)
+        await eventually(lambda: guest.has_reader)
         await guest.say(b"kernel")
         assert await read(socket, 15) == b"firmware kernel"
 
@@ -176,7 +177,7 @@ async def test_a_restart_of_the_vm_is_followed_and_its_first_words_are_not_lost(
 async def test_when_the_vm_stops_its_last_words_are_shown_before_the_close() -> None:
     async with running() as (node, guest):
         socket = await node.watch(VM, "serial")
-        await until(lambda: guest.has_reader)
+        await eventually(lambda: guest.has_reader)
         await guest.say(b"Power down.")
         await guest.end()
         node.hosts.states[VM] = RunState.STOPPED
@@ -187,7 +188,7 @@ async def test_when_the_vm_stops_its_last_words_are_shown_before_the_close() -> 
 async def test_a_viewer_that_does_not_read_is_dropped_and_stalls_neither_guest_nor_neighbour() -> None:
     async with running() as (node, guest):
         slow, quick = await node.watch(VM, "serial"), await node.watch(VM, "serial")
-        await until(lambda: guest.has_reader and node.service.viewers(VM) == 2)
+        await eventually(lambda: guest.has_reader and node.service.viewers(VM) == 2)
         slow_stream = slow._conn
         assert slow_stream is not None
         assert slow_stream.transport is not None
@@ -207,7 +208,7 @@ async def test_a_viewer_that_does_not_read_is_dropped_and_stalls_neither_guest_n
 async def test_logging_out_closes_the_serial_console_too() -> None:
     async with running() as (node, _guest):
         socket = await node.watch(VM, "serial")
-        await until(lambda: node.service.viewers(VM) == 1)
+        await eventually(lambda: node.service.viewers(VM) == 1)
         node.service.close_for(Ended(user=UserName("ada"), token_id="session-ada"))
         assert await rest(socket) == (b"", CloseCode.SESSION_ENDED)
 
@@ -216,7 +217,7 @@ async def test_input_for_a_guest_that_takes_none_does_not_keep_the_viewer_from_l
     async with running() as (node, guest):
         guest.takes_input.clear()
         socket = await node.watch(VM, "serial")
-        await until(lambda: guest.has_reader)
+        await eventually(lambda: guest.has_reader)
         for _ in range(8):
             await socket.send_bytes(b"y" * 60_000)
         node.service.close_for(Ended(user=UserName("ada"), token_id="session-ada"))

@@ -29,7 +29,9 @@ from horcrux.auth.principal import Ended
 from horcrux.compute.vm import RunState
 from horcrux.errors import Unavailable
 from horcrux.ids import UserName, VmId
-from tests.agent.console.kit import Console, Screen, closed, console, principal, short_folder, unprivileged_user, until
+from tests.agent.console.kit import Console, Screen, closed, console, principal, short_folder, unprivileged_user
+from tests.support.clock import FakeClock
+from tests.support.waiting import eventually
 
 
 async def test_the_guest_s_bytes_arrive_and_what_is_typed_reaches_it() -> None:
@@ -42,7 +44,7 @@ async def test_the_guest_s_bytes_arrive_and_what_is_typed_reaches_it() -> None:
         assert await socket.receive_bytes(timeout=20) == b"\x00key\xff"
         assert node.service.viewers(VmId("vm-1")) == 1
         await socket.close()
-        await until(lambda: node.service.viewers(VmId("vm-1")) == 0)
+        await eventually(lambda: node.service.viewers(VmId("vm-1")) == 0)
 
 
 async def test_forty_consoles_at_once_each_see_their_own_vm_and_no_other() -> None:
@@ -166,30 +168,8 @@ async def test_every_wrong_ticket_is_refused_in_the_same_words(caplog: pytest.Lo
         assert {"issued for vm-1", "issued for vnc", "shown by another session, of bob"} <= set(causes)
 
 
-class StoppedClock:
-    def __init__(self) -> None:
-        self.at_s = 1000.0
-        self._moved = asyncio.Event()
-
-    def now(self) -> float:
-        return self.at_s
-
-    def monotonic(self) -> float:
-        return self.at_s
-
-    async def sleep(self, seconds: float) -> None:
-        wake_at = self.at_s + seconds
-        while self.at_s < wake_at:
-            self._moved.clear()
-            await self._moved.wait()
-
-    def advance(self, seconds: float) -> None:
-        self.at_s += seconds
-        self._moved.set()
-
-
 async def test_a_ticket_holds_for_thirty_seconds() -> None:
-    clock = StoppedClock()
+    clock = FakeClock(now=1000.0)
     async with console(clock=clock) as node:
         await node.boot("vm-1")
         in_time, late = await node.ticket("vm-1"), await node.ticket("vm-1")
@@ -216,7 +196,7 @@ async def test_logging_out_closes_this_session_s_consoles_only() -> None:
 
 
 async def test_a_console_does_not_outlive_its_session() -> None:
-    clock = StoppedClock()
+    clock = FakeClock(now=1000.0)
     async with console(clock=clock) as node:
         await node.boot("vm-1")
         node.gate.sessions["session-ada"] = principal(expires_at=1100.0)
@@ -253,7 +233,7 @@ async def test_the_viewers_of_a_vm_are_limited() -> None:
         status, text = await node.status("POST", "/api/console/vm-1/vnc", Authorization="Bearer session-ada")
         assert (status, "2 console viewers" in text) == (409, True)
         await seen[0].close()
-        await until(lambda: node.service.viewers(VmId("vm-1")) == 1)
+        await eventually(lambda: node.service.viewers(VmId("vm-1")) == 1)
         await (await node.watch("vm-1")).close()
         await seen[1].close()
 
@@ -318,7 +298,7 @@ async def test_websockify_takes_no_token_but_ours_and_writes_none_into_a_log(cap
                 await first_bytes(path, token)
         assert await first_bytes(path, good) == b"I am vm-1;"
         await (await node.watch("vm-1")).close()
-        await until(lambda: sum("<token>" in record.getMessage() for record in caplog.records) >= len(refused))
+        await eventually(lambda: sum("<token>" in record.getMessage() for record in caplog.records) >= len(refused))
         logged = "\n".join(record.getMessage() for record in caplog.records)
         assert "connecting to unix socket" in logged
         assert not [token for token in [*refused, good] if token in logged]
@@ -338,7 +318,7 @@ async def test_websockify_comes_back_when_it_is_killed(caplog: pytest.LogCapture
         first = node.websockify.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        await until(lambda: node.websockify.pid not in {None, first})
+        await eventually(lambda: node.websockify.pid not in {None, first})
         socket = await node.watch("vm-1")
         assert await socket.receive_bytes(timeout=20) == b"I am vm-1;"
         await open_before.send_bytes(b"its own process serves it on")

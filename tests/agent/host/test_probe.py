@@ -16,6 +16,7 @@ from agent.host.services import probe_libvirt, probe_nftables, probe_port, probe
 from horcrux.compute.domain import Accel
 from horcrux.compute.vm import Architecture
 from horcrux.config import Settings
+from tests.support.clock import FakeClock
 
 INTEL = Processor(model="some Intel", flags=frozenset({"fpu", "vmx"}), cores=4)
 AMD = Processor(model="some AMD", flags=frozenset({"fpu", "svm"}), cores=4)
@@ -183,29 +184,12 @@ def test_every_finding_that_is_not_ok_has_a_reason_and_a_remedy_on_this_host(tmp
         assert report.accel_for(Architecture.X86_64) in {Accel.TCG, None}
 
 
-class _Clock:
-    """Time that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.at = 100.0
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.at += seconds
-        await asyncio.sleep(0)
-
-
 async def test_a_report_is_told_again_while_it_is_fresh_and_never_blocks_the_loop(tmp_path: Path) -> None:
-    clock = _Clock()
+    clock = FakeClock()
     probe = HostProbe(ProbeOrder(state_dir=tmp_path, libvirt_uri="test:///default"), clock)
     first = await probe.report()
     assert await probe.report() is first
-    clock.at += 6
+    clock.advance(6)
     assert await probe.report() is not first
     await asyncio.to_thread(probe.close)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cluster.store.sqlite import SqliteStore
 from tests.support.clock import FakeClock
-from tests.support.store import TIMEOUT_S, take
+from tests.support.store import take
+from tests.support.waiting import TIMEOUT_S
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = 5

@@ -10,7 +10,8 @@ from cluster.store.sqlite_thread import SqliteThread
 from horcrux.errors import NoSpace, Unavailable
 from horcrux.store import LeaseLost
 from tests.support.clock import FakeClock
-from tests.support.store import eventually, put, revision_of, take
+from tests.support.store import put, revision_of, take
+from tests.support.waiting import eventually
 
 K = "/hx/v1/t/k"
 

@@ -6,7 +6,8 @@ from horcrux.errors import Invalid
 from horcrux.store import Delete, LeaseLost, Put, Store
 from tests.conformance.store.conftest import Reopen
 from tests.support.clock import FakeClock
-from tests.support.store import eventually, put, revision_of, take, told
+from tests.support.store import put, revision_of, take, told
+from tests.support.waiting import eventually
 
 P = "/hx/v1/le/"
 

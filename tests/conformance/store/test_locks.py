@@ -8,7 +8,8 @@ from horcrux.errors import Unavailable
 from horcrux.store import Compare, LeaseLost, Put, Store, lock_key
 from tests.conformance.store.conftest import Reopen
 from tests.support.clock import FakeClock
-from tests.support.store import TIMEOUT_S, eventually, take
+from tests.support.store import take
+from tests.support.waiting import TIMEOUT_S, eventually
 
 NAME = "vm/one"
 

@@ -10,7 +10,8 @@ from horcrux.errors import Unavailable
 from horcrux.store import Delete, Entry, Put, Store, Watch
 from tests.conformance.store.conftest import Reopen
 from tests.support.clock import FakeClock
-from tests.support.store import TIMEOUT_S, eventually, put, revision_of
+from tests.support.store import put, revision_of
+from tests.support.waiting import TIMEOUT_S, eventually
 
 VM, NODE = "/hx/v1/vm/", "/hx/v1/node/"
 

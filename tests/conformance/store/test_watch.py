@@ -7,7 +7,8 @@ import pytest
 from horcrux.errors import Invalid, Unavailable
 from horcrux.store import Compacted, Delete, Entry, Put, Store
 from tests.conformance.store.conftest import Reopen
-from tests.support.store import TIMEOUT_S, put, revision_of, take, told
+from tests.support.store import put, revision_of, take, told
+from tests.support.waiting import TIMEOUT_S
 
 P = "/hx/v1/w/"
 
