@@ -42,10 +42,11 @@ def publish(part: Path, final: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes, mode: int) -> None:
-    """`path` holds `content`; whoever reads meanwhile sees the old or the new one."""
+    """`path` holds `content` with exactly `mode`, whatever the umask; whoever reads meanwhile sees the old or the new one."""
     part = path.with_name(path.name + PART)
     part.unlink(missing_ok=True)
     fd = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, mode)
         file.write(content)
     publish(part, path)

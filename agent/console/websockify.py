@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.blocking import BlockingPool
+from agent.durable import write_whole
 from agent.host.reach import QEMU_USER, find_account
 from horcrux.clock import Clock
 from horcrux.errors import HostLacks, Unavailable
@@ -83,7 +84,7 @@ class WebsockifyUnit:
         self._key = ConsoleKey()
 
     async def __aenter__(self) -> Self:
-        await self._files.run(write_public, self._key_file, self._key.public_pem)
+        await self._files.run(_write_public, self._key_file, self._key.public_pem)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -130,7 +131,7 @@ class Websockify:
         if os.geteuid() == 0:
             self._user = (await self._files.run(find_account, self._wanted_user or QEMU_USER)).name
         await self._files.run(_make_folder, self._folder, self._user)
-        await self._files.run(write_public, self._key_file, self._key.public_pem)
+        await self._files.run(_write_public, self._key_file, self._key.public_pem)
         async with AsyncExitStack() as undo:
             output = await undo.enter_async_context(_output_pipe())
             group = await undo.enter_async_context(asyncio.TaskGroup())
@@ -223,13 +224,10 @@ class Websockify:
         ]
 
 
-def write_public(path: Path, pem: bytes) -> None:
+def _write_public(path: Path, pem: bytes) -> None:
     """`path` holds `pem`, readable by all, and never holds half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(pem)
-    temporary.chmod(0o644)
-    temporary.replace(path)
+    write_whole(path, pem, 0o644)
 
 
 def _make_folder(folder: Path, user: str | None) -> None:
