@@ -62,7 +62,7 @@ from cluster.clock import SystemClock
 from cluster.store.replica import Replica
 from cluster.store.sqlite import SqliteStore
 from horcrux.auth.permission import Role, Scope
-from horcrux.auth.principal import Ended, Principal
+from horcrux.auth.principal import Principal
 from horcrux.clock import Clock
 from horcrux.compute.domain import HostFacts
 from horcrux.compute.vm import VmDocument
@@ -375,11 +375,7 @@ class _Assembly:
             serial=serial,
             states=registry,
         )
-
-        def close_consoles(ended: Ended) -> None:
-            consoles.close_for(ended)
-
-        auth.on_ended(close_consoles)
+        auth.on_ended(consoles.close_for)
         return consoles, logs
 
     async def _serve(
@@ -392,7 +388,7 @@ class _Assembly:
             tasks=self._tasks,
             audit=self._audit,
             rate_limiter=MovingWindows(http, ground.clock),
-            idempotency=StoredAnswers(self._store, ground.clock, self._boot),
+            idempotency=StoredAnswers(self._store, ground.clock, self._boot, node=ground.state.node_id),
             clock=ground.clock,
             settings=http,
             pages=await ground.files.run(lambda: Pages(web.assets.dist_folder())),

@@ -15,7 +15,7 @@ from horcrux.auth.principal import Ended
 from horcrux.clock import Clock
 from horcrux.store import Collection, Store
 
-EndedCallback = Callable[[Ended], None]
+EndedCallback = Callable[[Ended], object]
 
 
 class AuthState:
