@@ -288,7 +288,7 @@ class VmService:
     def _shown(self, vm_id: VmId, asked: Asked, by: TaskId | None = None) -> Mapping[str, object]:
         """The VM as JSON; the task `by`, which is about to end, no longer counts as working on it."""
         known = self.registry.find(vm_id)
-        view = vm_view(self.registry, known, self._node_name, asked.principal, ending=by)
+        view = vm_view(self.registry, known, self._node_name, asked.principal, ending=by, is_kept=True)
         shown: dict[str, object] = msgspec.to_builtins(view)
         return shown
 

@@ -5,7 +5,7 @@ from horcrux.auth.permission import Scope
 from horcrux.auth.principal import Principal
 from horcrux.compute.lifecycle import Verb, allowed
 from horcrux.compute.order import pending_changes
-from horcrux.compute.vm import Phase, RunState
+from horcrux.compute.vm import Phase, RunState, sealed
 from horcrux.compute.vm_bodies import AllowedAction, DiskView, NicView, PendingChange, VmView
 from horcrux.ids import TaskId
 
@@ -13,9 +13,16 @@ _SCOPE_OF = {Verb.DELETE: Scope.VM_WRITE, Verb.UPDATE: Scope.VM_WRITE, Verb.CONS
 
 
 def vm_view(
-    registry: VmRegistry, known: Known, node_name: str, principal: Principal, *, ending: TaskId | None = None
+    registry: VmRegistry,
+    known: Known,
+    node_name: str,
+    principal: Principal,
+    *,
+    ending: TaskId | None = None,
+    is_kept: bool = False,
 ) -> VmView:
-    """Everything a client may know of the VM, and what `principal` may do with it once the task `ending` is over."""
+    """Everything `principal` may know of the VM, and may do with it once the task `ending` is over. User-data is sealed for
+    who may not change the VM, and in what is kept (`is_kept`), since others read that."""
     document, spec, seen = known.document.value, known.document.value.spec, known.seen
     state = registry.state_of(document.id)
     task = registry.operation_on(document.id)
@@ -46,7 +53,7 @@ def vm_view(
         ),
         nics=tuple(NicView(mac=n.mac, model=n.model, bridge=n.bridge, vnet=n.vnet) for n in spec.nics),
         cdrom=spec.cdrom,
-        cloud_init=spec.cloud_init,
+        cloud_init=(spec if principal.may(Scope.VM_WRITE) and not is_kept else sealed(spec)).cloud_init,
         node=node_name,
         owner=document.owner,
         uuid=document.uuid,

@@ -19,7 +19,7 @@ from email.parser import Parser
 import pycdlib
 import yaml
 
-from horcrux.compute.vm import CloudInit
+from horcrux.compute.vm import CloudInit, is_sealed
 from horcrux.errors import FieldProblem, InvalidFields
 
 MAX_USER_DATA_BYTES = 256 * 1024
@@ -175,6 +175,8 @@ def _key_problem(key: str) -> str | None:
 def _user_data_problem(text: str) -> str | None:
     if not text.isascii() and "\ufffd" in text:
         return "this is not text in UTF-8"
+    if is_sealed(text):
+        return "this is the digest that is shown in place of user-data; leave cloud_init out to keep what there is"
     if "\0" in text:
         return "user-data is text; compress or encode binary parts in MIME"
     if len(text.encode("utf-8", "surrogatepass")) > MAX_USER_DATA_BYTES:

@@ -117,10 +117,15 @@ def sealed(spec: VmSpec) -> VmSpec:
     """`spec` without what may be secret: in place of user-data, where passwords stand, its digest. Sealing twice changes
     nothing, so what is sealed can be compared with what is not."""
     seed = spec.cloud_init
-    if seed is None or seed.user_data is None or _SEALED.match(seed.user_data):
+    if seed is None or seed.user_data is None or is_sealed(seed.user_data):
         return spec
     digest = hashlib.sha256(seed.user_data.encode(errors="surrogatepass")).hexdigest()
     return msgspec.structs.replace(spec, cloud_init=msgspec.structs.replace(seed, user_data=f"sha256:{digest}"))
+
+
+def is_sealed(user_data: str) -> bool:
+    """Whether this is what `sealed` puts in place of user-data."""
+    return _SEALED.match(user_data) is not None
 
 
 class VmDocument(msgspec.Struct, frozen=True, kw_only=True):
