@@ -34,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     session_hours: int = 12
     image_folders: tuple[str, ...] = ()
     """Folders from which `file://` images may be fetched."""
+    stop_patience_s: int = 20
+    """How long running tasks may go on when the agent stops; then they are cut off and undone."""
     tls_cert: str = ""
     tls_key: str = ""
     """PEM files; needed to listen on anything but loopback."""

@@ -85,12 +85,15 @@ class FakeNode:
 
 
 @asynccontextmanager
-async def fake_node(folder: Path, host: FakeHost | None = None) -> AsyncIterator[FakeNode]:
+async def fake_node(
+    folder: Path, host: FakeHost | None = None, *, port: int | None = None, stop_patience_s: int = 20
+) -> AsyncIterator[FakeNode]:
     """A node with user `admin`, without rate limits, with its state below `folder`."""
     settings = Settings(
         state_dir=str(folder / "state"),
         run_dir=str(folder / "run"),
-        listen=f"127.0.0.1:{await asyncio.to_thread(free_port)}",
+        listen=f"127.0.0.1:{port or await asyncio.to_thread(free_port)}",
+        stop_patience_s=stop_patience_s,
         node_name="testnode",
         admin_password=PASSWORD,
         rate_limit="off",

@@ -144,6 +144,40 @@ async def test_only_our_own_pools_are_touched(driver: LibvirtPoolDriver, pool: P
         await other.close()
 
 
+async def test_a_pool_that_an_earlier_node_left_on_our_folder_gives_way(node: NodeId, tmp_path: Path) -> None:
+    """Somebody deleted the state folder and started anew: libvirt still has the old node's pool there."""
+    state = tmp_path / "state"
+    local = document(state / "pools/local", "local")
+    old = LibvirtPoolDriver(URI, NodeId("n" + secrets.token_hex(4)), state_dir=state)
+    new = LibvirtPoolDriver(URI, node, state_dir=state)
+    try:
+        await old.open(local)
+        await old.create_volume(local, "disk0", MIB, "raw")
+        await new.open(local)
+        assert (await new.look(local)).is_active
+        assert not (await old.look(local)).is_active
+        assert [v.name for v in await new.list_volumes(local)] == ["disk0"], "files stay"
+    finally:
+        for driver in (new, old):
+            await driver.remove(local)
+            await driver.close()
+
+
+async def test_a_pool_of_another_node_elsewhere_does_not_give_way(node: NodeId, tmp_path: Path) -> None:
+    shared = document(tmp_path / "shared", "shared")
+    other = LibvirtPoolDriver(URI, NodeId("n" + secrets.token_hex(4)), state_dir=tmp_path / "other")
+    ours = LibvirtPoolDriver(URI, node, state_dir=tmp_path / "state")
+    try:
+        await other.open(shared)
+        with pytest.raises(Conflict, match="another pool of libvirt has that folder"):
+            await ours.open(shared)
+        assert (await other.look(shared)).is_active
+    finally:
+        await other.remove(shared)
+        for driver in (ours, other):
+            await driver.close()
+
+
 async def test_qemus_user_comes_to_images_through_private_folders(tmp_path: Path) -> None:
     private = tmp_path / "private"
     await asyncio.to_thread(private.mkdir, 0o700)
