@@ -141,8 +141,11 @@ class ImageStore:
 
     def _open(self) -> None:
         with disk_errors(f"the image folder {self._folder} cannot be used"):
+            is_ours = self._about.is_dir()  # else nothing in it is of our making, whatever it is called
             self._about.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._let_qemu_in(self._folder / "image")
+            if not is_ours:
+                return
             for part in (*self._folder.glob("*" + PART), *self._about.glob("*" + PART)):
                 if part not in self._receiving:
                     part.unlink(missing_ok=True)

@@ -179,7 +179,8 @@ class LibvirtPoolDriver:
             target.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._let_qemu_in(target / "volume")
             for part in target.glob("*" + PART):
-                if part not in self._filling:
+                is_ours = parse_volume_file(part.name.removesuffix(PART)) is not None
+                if is_ours and part not in self._filling:
                     part.unlink(missing_ok=True)
 
 

@@ -310,3 +310,11 @@ async def test_no_file_is_fetched_from_anywhere_else(bench: Bench, way: str) -> 
     assert code == "invalid_fields"
     assert "image_folders" in words
     assert await files(bench) == []
+
+
+async def test_a_folder_images_of_somebody_elses_loses_nothing(tmp_path: Path) -> None:
+    theirs = tmp_path / "pools" / "local" / "images" / "film.mkv.part"
+    await asyncio.to_thread(theirs.parent.mkdir, parents=True)
+    await asyncio.to_thread(theirs.write_bytes, b"half a film")
+    async with running(tmp_path):
+        assert await asyncio.to_thread(theirs.exists)

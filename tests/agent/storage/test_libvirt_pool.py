@@ -403,3 +403,17 @@ async def test_the_checksum_of_a_source_is_not_changed_by_reading_it(
     before = await asyncio.to_thread(digest)
     await driver.fill_volume(pool, "disk0", str(big_source), "qcow2", "raw", ignore)
     assert await asyncio.to_thread(digest) == before
+
+
+async def test_a_pool_opened_in_a_folder_of_somebody_elses_deletes_nothing_there(
+    driver: LibvirtPoolDriver, tmp_path: Path
+) -> None:
+    pool = document(tmp_path / "theirs")
+    theirs = Path(pool.target, "film.mkv.part")
+    await asyncio.to_thread(theirs.parent.mkdir)
+    await asyncio.to_thread(theirs.write_bytes, b"half a film")
+    await driver.open(pool)
+    try:
+        assert await asyncio.to_thread(theirs.exists)
+    finally:
+        await driver.remove(pool)
