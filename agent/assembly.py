@@ -264,7 +264,7 @@ class _Assembly:
         vms = self._vm_service(drivers, registry, storage)
         auth, setup_fragment = await self._sign_in()
         await self._tasks.start()
-        undo.push_async_callback(self._tasks.aclose)
+        undo.push_async_callback(self._tasks.aclose, ground.settings.stop_patience_s)
         self._loops.run("task locks", self._locks.keep_alive(self._tasks.cut_all))
         self._loops.run("undo", self._tasks.recoveries.keep_trying())
         self._loops.run("audit", self._audit.run())
