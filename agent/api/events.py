@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from agent.events import EventBus, Listener
-from agent.http.route import AnyRoute, Call, Nothing, Route
+from agent.http.route import AnyRoute, Call, Limit, Nothing, Route
 from horcrux.auth.permission import Scope
 from horcrux.auth.principal import Principal
 from horcrux.events import StreamEvent
@@ -75,6 +75,7 @@ class EventApi:
                     "`{kind, id, at, data}` with the object as it is now (null: gone). `Last-Event-ID` goes on where you were; "
                     "`reset` means that events were missed: list again. Each listener is told only what its rights let it read."
                 ),
+                limit=Limit.NONE,
                 content_type="text/event-stream",
                 response=str,
             ),
