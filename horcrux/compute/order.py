@@ -15,7 +15,7 @@ from horcrux.compute.vm_bodies import NewDisk, NewNic, NewVm, VmChange
 from horcrux.errors import FieldProblem, InvalidFields
 from horcrux.ids import PoolId, VmId
 from horcrux.storage.volume import Image
-from horcrux.units import bytes_to_gib, gib_to_bytes, round_up_to_mib
+from horcrux.units import GIB, bytes_to_gib, gib_to_bytes, round_up_to_mib
 
 MAX_CORES = 255
 MIN_MEMORY_MB = 16
@@ -203,7 +203,7 @@ def _disk_size(problems: Problems, field: str, order: NewDisk, around: Surroundi
         problems.add(f"{field}.image", f"{order.image} is an ISO image: name it as cdrom")
         return None
     if wanted is not None and wanted < image.virtual_size_bytes:
-        least = bytes_to_gib(image.virtual_size_bytes)
+        least = math.ceil(image.virtual_size_bytes * 100 / GIB) / 100
         problems.add(f"{field}.size_gb", f"image {order.image} needs at least {least} GiB")
         return None
     return wanted or round_up_to_mib(image.virtual_size_bytes)
