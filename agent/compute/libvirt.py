@@ -16,8 +16,10 @@ import libvirt
 
 from agent.compute.driver import Sighting
 from agent.compute.guest_files import GuestFiles
-from agent.compute.libvirt_link import LibvirtLink
+from agent.compute.libvirt_errors import from_libvirt
+from agent.compute.libvirt_events import Listeners
 from agent.compute.libvirt_states import state_of
+from agent.host.libvirt_link import LibvirtLink
 from horcrux.compute import domain
 from horcrux.compute.domain import DomainPlan, HostFacts
 from horcrux.compute.domain_xml import METADATA_URI, Mark, compile_domain, read_mark
@@ -56,7 +58,8 @@ class LibvirtHypervisor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._host = host
-        self._link = LibvirtLink(uri)
+        self._listeners = Listeners()
+        self._link = LibvirtLink(uri, from_libvirt, threads=4, attach=self._listeners.attach)
         self._files = GuestFiles(host)
         self._sleep = sleep
         self._marks: dict[_Run, Mark] = {}
@@ -116,7 +119,7 @@ class LibvirtHypervisor:
 
     async def watch(self) -> AsyncGenerator[Sighting, None]:
         retry_s = 0.0
-        with self._link.listeners.subscribe() as events:
+        with self._listeners.subscribe() as events:
             while True:
                 if retry_s:
                     await self._sleep(retry_s)

@@ -1,14 +1,8 @@
-"""libvirt's own event loop, on a thread of its own, and the way from there to the asyncio loop.
-
-libvirt has one event implementation a process, registered before the first connection. We take its default one: libvirtaio
-(the asyncio implementation) binds the whole process to one asyncio loop and runs libvirt's socket work on it, where a slow
-daemon would be felt by every request.
-"""
+"""The way from what libvirt's event loop tells (`agent/host/libvirt_link.py`), on its thread, to the asyncio loop."""
 
 import asyncio
 import functools
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,23 +20,6 @@ _EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR,
     libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
 )
-
-
-@functools.cache
-def start_event_thread() -> threading.Thread:
-    """libvirt's event loop runs, from now to the end of the process. Call before the first connection."""
-    libvirt.virEventRegisterDefaultImpl()
-    thread = threading.Thread(target=_run_events, name="libvirt-events", daemon=True)
-    thread.start()
-    return thread
-
-
-def _run_events() -> None:
-    while True:
-        try:
-            libvirt.virEventRunDefaultImpl()
-        except libvirt.libvirtError as err:  # one round failed; the next one polls the same descriptors again
-            _log.warning("libvirt's event loop: %s", err)
 
 
 class Listeners:

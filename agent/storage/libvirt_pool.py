@@ -18,6 +18,7 @@ import libvirt
 
 from agent.blocking import BlockingPool
 from agent.durable import disk_errors, publish
+from agent.host.libvirt_link import LibvirtLink
 from agent.host.reach import open_way
 from agent.storage.driver import Progress
 from agent.storage.ports import LetIn
@@ -43,34 +44,31 @@ class LibvirtPoolDriver:
         self, uri: str, node_id: NodeId, *, state_dir: Path | None = None, let_qemu_in: LetIn = open_way
     ) -> None:
         """`state_dir` is held by this agent alone, so what libvirt keeps below it under another node's id is left over."""
-        self._uri = uri
         self._node = node_id
         self._state_dir = state_dir
         self._let_qemu_in = let_qemu_in
-        self._libvirt = BlockingPool("libvirt-storage")
+        self._link = LibvirtLink(uri, _translated, name="libvirt-storage")
         self._files = BlockingPool("storage-copy", 2)
         self._qemu = QemuImg(self._files)
-        self._connection: libvirt.virConnect | None = None
         self._filling: set[Path] = set()
 
     async def close(self) -> None:
         """The connection and the threads are gone. Calls under way end first."""
-        await self._libvirt.run(self._disconnect)
-        for threads in (self._libvirt, self._files):
-            await asyncio.to_thread(threads.close)
+        await self._link.close()
+        await asyncio.to_thread(self._files.close)
 
     async def open(self, pool: PoolDocument) -> None:
         await self._files.run(self._prepare_folder, Path(pool.target))
         if self._state_dir is not None and Path(pool.target).is_relative_to(self._state_dir):
-            await self._call(_remove_leftover, self._name(pool), pool.target)
-        await self._call(_open_pool, self._name(pool), pool.target)
+            await self._call(pool, _remove_leftover, pool.target)
+        await self._call(pool, _open_pool, pool.target)
 
     async def remove(self, pool: PoolDocument) -> None:
-        await self._call(_remove_pool, self._name(pool))
+        await self._call(pool, _remove_pool)
 
     async def look(self, pool: PoolDocument) -> PoolSeen:
         try:
-            await self._call(_active_pool, self._name(pool))
+            await self._call(pool, _active_pool)
             stat = await self._files.run(os.statvfs, pool.target)
         except HorcruxError as err:
             return PoolSeen(id=pool.id, is_active=False, reason=str(err))
@@ -84,12 +82,12 @@ class LibvirtPoolDriver:
         )
 
     async def list_volumes(self, pool: PoolDocument) -> list[Volume]:
-        found = (_as_volume(pool, xml) for xml in await self._call(_list_files, self._name(pool), pool.target))
+        found = (_as_volume(pool, xml) for xml in await self._call(pool, _list_files, pool.target))
         return sorted((v for v in found if v is not None), key=lambda v: v.name)
 
     async def find_volume(self, pool: PoolDocument, name: str) -> Volume:
         for file in _files_of(name):
-            xml = await self._call(_describe, self._name(pool), pool.target, file)
+            xml = await self._call(pool, _describe, pool.target, file)
             volume = None if xml is None else _as_volume(pool, xml)
             if volume is not None:
                 return volume
@@ -98,14 +96,14 @@ class LibvirtPoolDriver:
     async def create_volume(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str) -> Volume:
         await self._files.run(_check_free, pool, name)
         xml = volume_xml(volume_file(name, format_), capacity_bytes, format_)
-        await self._call(_create, self._name(pool), xml)
+        await self._call(pool, _create, xml)
         return await self.find_volume(pool, name)
 
     async def fill_volume(
         self, pool: PoolDocument, name: str, source: str, source_format: str, format_: str, progress: Progress
     ) -> Volume:
         await self._files.run(_check_free, pool, name)
-        await self._call(_active_pool, self._name(pool))
+        await self._call(pool, _active_pool)
         if not await self._files.run(os.path.exists, source):
             raise NotFound(f"the file to copy volume {name} from is not there: {source}")
         final = Path(pool.target, volume_file(name, format_))
@@ -132,47 +130,23 @@ class LibvirtPoolDriver:
             await self._files.run(os.truncate, volume.path, capacity_bytes)
         elif capacity_bytes > volume.capacity_bytes:
             file = volume_file(name, volume.format)
-            await self._call(_resize, self._name(pool), pool.target, file, capacity_bytes)
+            await self._call(pool, _resize, pool.target, file, capacity_bytes)
         return await self.find_volume(pool, name)
 
     async def delete_volume(self, pool: PoolDocument, name: str) -> None:
         for file in _files_of(name):
             await self._files.run(Path(pool.target, file + PART).unlink, missing_ok=True)
-            await self._call(_delete, self._name(pool), pool.target, file)
+            await self._call(pool, _delete, pool.target, file)
 
-    def _name(self, pool: PoolDocument) -> str:
-        return f"hx-{self._node}-{pool.id}"
-
-    async def _call(self, fn: Callable[Concatenate[libvirt.virConnect, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Result of `fn(connection, …)` on libvirt's thread; its errors as ours."""
-
-        def ask() -> T:
-            return fn(self._connect(), *args, **kwargs)
-
-        try:
-            return await self._libvirt.run(ask)
-        except libvirt.libvirtError as err:
-            raise _translated(err) from err
-
-    def _connect(self) -> libvirt.virConnect:
-        """A connection that answers: a libvirtd that was restarted leaves a dead one behind, seen only by asking."""
-        if self._connection is not None:
-            try:
-                self._connection.getLibVersion()
-            except libvirt.libvirtError:
-                self._disconnect()
-        if self._connection is None:
-            libvirt.registerErrorHandler(_keep_quiet, None)
-            self._connection = libvirt.open(self._uri)
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            try:
-                connection.close()
-            except libvirt.libvirtError as err:
-                raise _translated(err) from err
+    async def _call(
+        self,
+        pool: PoolDocument,
+        fn: Callable[Concatenate[libvirt.virConnect, str, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Result of `fn(connection, libvirt's name for the pool, …)` on libvirt's thread; its errors as ours."""
+        return await self._link.call(pool.id, fn, f"hx-{self._node}-{pool.id}", *args, **kwargs)
 
     def _prepare_folder(self, target: Path) -> None:
         with disk_errors(f"folder {target} cannot be used"):
@@ -182,10 +156,6 @@ class LibvirtPoolDriver:
                 is_ours = parse_volume_file(part.name.removesuffix(PART)) is not None
                 if is_ours and part not in self._filling:
                     part.unlink(missing_ok=True)
-
-
-def _keep_quiet(_context: object, _error: object) -> None:
-    """libvirt prints each error to stderr unless somebody takes it; we get it as an exception as well."""
 
 
 def _files_of(name: str) -> list[str]:
@@ -336,9 +306,9 @@ def _delete(connection: libvirt.virConnect, name: str, target: str, file: str) -
         volume.delete(0)
 
 
-def _translated(err: libvirt.libvirtError) -> HorcruxError:
+def _translated(err: libvirt.libvirtError, pool: str) -> HorcruxError:
     """libvirt's error as one of ours (libvirt.org/html/libvirt-virterror.html)."""
-    words = err.get_error_message() or str(err)
+    words = f"pool {pool}: {err.get_error_message() or err}"
     if os.strerror(errno.ENOSPC) in words or os.strerror(errno.EDQUOT) in words:
         return NoSpace(f"the pool is full: {words}")
     if "Storage source conflict" in words:

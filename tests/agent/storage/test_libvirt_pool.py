@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import libvirt
 import msgspec
 import pytest
 
@@ -25,6 +24,7 @@ from horcrux.storage.pool import PoolDocument, PoolType
 from horcrux.units import KIB, MIB
 from tests.agent.storage.bench import pieces
 from tests.support.clock import FakeClock
+from tests.support.guests import LIBVIRT_SOCKET, Relay
 
 pytestmark = pytest.mark.libvirt
 
@@ -245,19 +245,17 @@ async def test_libvirt_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     await driver.close()
 
 
-async def test_a_connection_that_died_is_made_again(
-    driver: LibvirtPoolDriver, pool: PoolDocument, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connection_that_broke_is_made_again(node: NodeId, pool: PoolDocument, tmp_path: Path) -> None:
+    relay = Relay(LIBVIRT_SOCKET, f"{tmp_path}/relay.sock")
+    driver = LibvirtPoolDriver(f"qemu+unix:///system?socket={relay.path}", node)
+    await relay.start()
+    assert (await driver.look(pool)).is_active
+    await relay.stop()
+    assert not (await driver.look(pool)).is_active
+    await relay.start()
     assert await driver.list_volumes(pool) == []
-    connection = driver._connection
-    assert connection is not None
-
-    def dead(*_: object) -> int:
-        raise libvirt.libvirtError("client socket is closed")
-
-    monkeypatch.setattr(connection, "getLibVersion", dead)
-    assert await driver.list_volumes(pool) == []
-    assert driver._connection is not connection
+    await driver.close()
+    await relay.stop()
 
 
 async def test_a_damaged_source_is_told_in_qemus_words_and_leaves_nothing(
