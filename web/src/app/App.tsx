@@ -1,6 +1,6 @@
 import { Bullseye, Spinner } from '@patternfly/react-core';
 import { QueryClientProvider, useQueryClient } from '@tanstack/react-query';
-import { type ReactNode, Suspense, lazy, useCallback, useState } from 'react';
+import { type ReactNode, Suspense, lazy, useCallback, useEffect, useState } from 'react';
 import { BrowserRouter, Route, Routes } from 'react-router';
 
 import { keys, newQueryClient } from '../api/cache';
@@ -10,19 +10,11 @@ import { WatchProvider } from '../tasks/watch';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
 import { Live } from './live';
+import { Enter, fetchAhead } from './rooms';
 import { ToastProvider } from './toasts';
 
 const SetUp = lazy(() => import('../auth/SetUp'));
 const SignIn = lazy(() => import('../auth/SignIn'));
-const Overview = lazy(() => import('../overview/Overview'));
-const TasksRoom = lazy(() => import('../tasks/TasksRoom'));
-const VmList = lazy(() => import('../vm/VmList'));
-const VmRoom = lazy(() => import('../vm/VmRoom'));
-const NewVmRoom = lazy(() => import('../vm/NewVmRoom'));
-const StorageRoom = lazy(() => import('../storage/StorageRoom'));
-const PoolRoom = lazy(() => import('../storage/PoolRoom'));
-const AccountRoom = lazy(() => import('../account/AccountRoom'));
-const UsersRoom = lazy(() => import('../users/UsersRoom'));
 
 const waiting = (
   <Bullseye>
@@ -65,21 +57,22 @@ function SetUpFirst({ children }: { children: ReactNode }) {
 
 function Rooms() {
   const client = useQueryClient();
+  useEffect(() => fetchAhead(client), [client]);
   const signedOut = useCallback(() => void client.invalidateQueries({ queryKey: keys.me }), [client]);
   return (
     <Live waiting={waiting} signedOut={signedOut}>
       <WatchProvider>
         <Routes>
           <Route element={<Shell />}>
-            <Route index element={<Overview />} />
-            <Route path="vms" element={<VmList />} />
-            <Route path="vms/new" element={<NewVmRoom />} />
-            <Route path="vms/:id/:tab?" element={<VmRoom />} />
-            <Route path="storage" element={<StorageRoom />} />
-            <Route path="storage/:pool/:tab?" element={<PoolRoom />} />
-            <Route path="tasks" element={<TasksRoom />} />
-            <Route path="account/:tab?" element={<AccountRoom />} />
-            <Route path="users" element={<UsersRoom />} />
+            <Route index element={<Enter room="overview" />} />
+            <Route path="vms" element={<Enter room="vms" />} />
+            <Route path="vms/new" element={<Enter room="newVm" />} />
+            <Route path="vms/:id/:tab?" element={<Enter room="vm" />} />
+            <Route path="storage" element={<Enter room="storage" />} />
+            <Route path="storage/:pool/:tab?" element={<Enter room="pool" />} />
+            <Route path="tasks" element={<Enter room="tasks" />} />
+            <Route path="account/:tab?" element={<Enter room="account" />} />
+            <Route path="users" element={<Enter room="users" />} />
             <Route path="*" element={<NotFound />} />
           </Route>
         </Routes>

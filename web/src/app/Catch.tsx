@@ -1,4 +1,4 @@
-import { PageSection } from '@patternfly/react-core';
+import { Button, PageSection } from '@patternfly/react-core';
 import { Component, type ReactNode } from 'react';
 import { useLocation } from 'react-router';
 
@@ -23,6 +23,9 @@ class Boundary extends Component<{ children: ReactNode }, { error: unknown }> {
     return (
       <PageSection hasBodyWrapper={false}>
         <ErrorAlert error={this.state.error} title={m.error.roomBroke} />
+        <Button variant="link" onClick={() => location.reload()}>
+          {m.error.reloadPage}
+        </Button>
       </PageSection>
     );
   }

@@ -1,5 +1,5 @@
 import { Banner, Bullseye, Page, SkipToContent, Spinner } from '@patternfly/react-core';
-import { Suspense, lazy } from 'react';
+import { Suspense } from 'react';
 import { Outlet } from 'react-router';
 
 import { m } from '../messages';
@@ -9,16 +9,9 @@ import { Catch } from './Catch';
 import { Header } from './Header';
 import { Side } from './Side';
 import { useStreamState } from './live';
-
-const TaskDrawer = lazy(() => import('../tasks/TaskDrawer'));
+import { Enter } from './rooms';
 
 const MAIN = 'main-content';
-
-const drawer = (
-  <Suspense>
-    <TaskDrawer />
-  </Suspense>
-);
 
 /** The frame around every room: header, navigation, task drawer, and the honest banner when the stream is cut. */
 export function Shell() {
@@ -31,7 +24,7 @@ export function Shell() {
       skipToContent={<SkipToContent href={`#${MAIN}`}>{m.skip}</SkipToContent>}
       masthead={<Header />}
       sidebar={<Side />}
-      notificationDrawer={tasks.isOpen ? drawer : undefined}
+      notificationDrawer={tasks.isOpen ? <Enter room="drawer" /> : undefined}
       isNotificationDrawerExpanded={tasks.isOpen}
     >
       <StaleBanner />

@@ -16,7 +16,7 @@ interface LiveProps {
   children: ReactNode;
 }
 
-const LISTS_NOT_FOLLOWED = new Set(['me', 'setup', 'task-log']);
+const LISTS_NOT_FOLLOWED = new Set(['me', 'setup', 'task-log', 'part']);
 
 /** Holds the event stream open while somebody is signed in. The rooms appear once it is (or has failed to be), so that
  * no list is read before the events that change it can be heard. */
@@ -28,7 +28,10 @@ export function Live({ waiting, signedOut, children }: LiveProps) {
       event: (event) => takeEvent(client, event),
       reset: () =>
         void client.invalidateQueries({ predicate: (query) => !LISTS_NOT_FOLLOWED.has(String(query.queryKey[0])) }),
-      state: setState,
+      state: (now) => {
+        setState(now);
+        if (now.phase === 'live') void client.refetchQueries({ predicate: (query) => query.state.status === 'error' });
+      },
       signedOut,
     });
     stream.open();

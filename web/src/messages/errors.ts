@@ -21,6 +21,8 @@ export const errors = {
   requestId: 'Request id',
   showHolder: 'Show the task that holds it',
   reload: 'Reload the page. If it happens again, it is a fault of ours.',
+  notLoaded: 'The server does not answer, so this part of the console is not loaded. If it was just updated, reload the page.',
+  reloadPage: 'Reload the page',
   roomBroke: 'This page has failed',
   waitS: (seconds: number) => `Too many requests. Wait ${seconds} s and try again.`,
 };
