@@ -3,8 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Mapping
 
-import msgspec
-
 from agent.asked import Asked
 from agent.events import Publisher
 from agent.storage.fetch import Fetcher
@@ -14,7 +12,7 @@ from agent.storage.ports import VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import AlreadyExists, InUse, NotFound, Unavailable
-from horcrux.storage.bodies import FetchImage, ImageView
+from horcrux.storage.bodies import FetchImage, ImageView, as_result
 from horcrux.storage.source_url import check_image_url, shown_url
 from horcrux.storage.volume import Image, check_sha256, check_volume_name
 from horcrux.tasks import Task
@@ -115,7 +113,7 @@ class Images:
         await run.commit()
         view = ImageView.of(image, None)
         self._events.publish("image", f"{pool_id}/{name}", view, Scope.STORAGE_READ)
-        return msgspec.convert(msgspec.to_builtins(view), dict[str, object])
+        return as_result(view)
 
     async def _check_free(self, pool_id: str, name: str) -> None:
         pool = self._pools.find(pool_id)

@@ -23,7 +23,7 @@ from horcrux.auth.permission import Scope
 from horcrux.clock import Clock
 from horcrux.errors import AlreadyExists, Busy, HorcruxError, InUse, NotFound, Stale, Unavailable, invalid_field
 from horcrux.ids import NodeId, PoolId, check_name
-from horcrux.storage.bodies import NewPool, PoolView
+from horcrux.storage.bodies import NewPool, PoolView, as_result
 from horcrux.storage.pool import PoolDocument, PoolSeen, PoolType, check_pool_target, overlaps
 from horcrux.store import Collection, Document, Store
 from horcrux.tasks import Task
@@ -137,7 +137,7 @@ class Pools:
             self._ours[document.id] = pool
             await run.commit()
             await self.tell(document.id)
-            return _json(await self.view(document.id))
+            return as_result(await self.view(document.id))
 
         return await self._tasks.submit(
             asked.order("pool.create", f"storage/{document.id}", f"pool/{document.id}"), body
@@ -147,7 +147,8 @@ class Pools:
         found = await self._documents.get(pool_id)
         pool = self.find(pool_id)
         if revision is not None and revision != found.revision:
-            raise Stale(f"pool {pool_id} has changed meanwhile", current=_json(await self._view(found)))
+            current = as_result(await self._view(found))
+            raise Stale(f"pool {pool_id} has changed meanwhile", current=current, revision=found.revision)
 
         async def body(run: TaskRun) -> None:
             id_ = pool.document.id
@@ -257,7 +258,3 @@ class Pools:
         self._ours.pop(document.id, None)
         if (driver := self._drivers.get(document.storage_type)) is not None:
             await driver.remove(document)
-
-
-def _json(view: msgspec.Struct) -> dict[str, object]:
-    return msgspec.convert(msgspec.to_builtins(view), dict[str, object])

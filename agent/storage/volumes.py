@@ -7,8 +7,6 @@ a volume that was there before.
 import logging
 from collections.abc import Mapping
 
-import msgspec
-
 from agent.asked import Asked
 from agent.events import Publisher
 from agent.storage.driver import Progress
@@ -17,7 +15,7 @@ from agent.storage.ports import VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import AlreadyExists, InUse, NotFound, invalid_field
-from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeView
+from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeView, as_result
 from horcrux.storage.image_check import qemu_format
 from horcrux.storage.volume import Image, Volume, check_size_gb, check_volume_format, check_volume_name
 from horcrux.tasks import Task
@@ -153,7 +151,7 @@ class Volumes:
         """The volume as the API shows it; whoever listens has been told."""
         view = VolumeView.of(volume, self._uses.uses(volume.pool).get(volume.name))
         self._events.publish("volume", f"{volume.pool}/{volume.name}", view, Scope.STORAGE_READ)
-        return msgspec.convert(msgspec.to_builtins(view), dict[str, object])
+        return as_result(view)
 
     def _check_unused(self, pool_id: str, name: str, way_out: str) -> None:
         use = self._uses.uses(pool_id).get(name)
