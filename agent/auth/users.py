@@ -154,7 +154,8 @@ class Users:
             raise NotFound(f"user {name} does not exist", kind="user", id=name)
         if if_match is not None and if_match != document.revision:
             current = msgspec.to_builtins(user_view(document.value))
-            raise Stale(f"user {name} has changed meanwhile", kind="user", id=name, current=current)
+            words = f"user {name} has changed meanwhile"
+            raise Stale(words, kind="user", id=name, current=current, revision=document.revision)
         return document
 
     async def _witness(self, before: User, after: User | None) -> Sequence[Compare]:

@@ -140,8 +140,10 @@ async def test_users_are_made_shown_changed_and_deleted(server: SignInServer, ad
     etag = {"If-Match": response.headers["ETag"]}
     changed = {"role": "viewer", "disabled": True}
     assert (await server.call("PATCH", "/api/auth/users/ada", changed, token=admin, headers=etag))[0] == 200
-    status, body, _ = await server.call("PATCH", "/api/auth/users/ada", changed, token=admin, headers=etag)
+    status, body, response = await server.call("PATCH", "/api/auth/users/ada", changed, token=admin, headers=etag)
     assert (status, "viewer" in str(body)) == (412, True)
+    current = await server.call("GET", "/api/auth/users/ada", token=admin)
+    assert response.headers["ETag"] == current[2].headers["ETag"]
     _, users, _ = await server.call("GET", "/api/auth/users?limit=1", token=admin)
     assert users == [{**shown, **changed}]
     _, users, _ = await server.call("GET", "/api/auth/users?after=ada", token=admin)
