@@ -64,11 +64,6 @@ def closed_folders(path: str | Path, who: Account) -> list[Path]:
     return [folder for folder in _above(Path(path)) if folder.is_dir() and not _may_search(folder, who)]
 
 
-def reachable_by_qemu(path: str | Path) -> bool:
-    """Whether QEMU may enter every folder above `path`."""
-    return not closed_folders(path, find_account())
-
-
 def open_way(path: str | Path, who: Account | None = None) -> list[Path]:
     """`who` (QEMU's user when None) may enter every folder above `path`; returns those that had to be opened.
     Each is logged. HostLacks, with the remedy, for one that cannot be opened. Idempotent."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from horcrux.compute.domain import Accel, Machine
+from horcrux.compute.domain import Machine
 from horcrux.compute.vm import Architecture
 
 
@@ -48,16 +48,6 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     """What guests of each architecture would be run with; an architecture that is not here cannot be run."""
     has_virtlogd: bool
     capabilities: tuple[Capability, ...]
-
-    @property
-    def is_ready(self) -> bool:
-        """Nothing is missing that VMs cannot do without."""
-        return all(capability.ok for capability in self.capabilities if capability.needed)
-
-    def accel_for(self, architecture: Architecture) -> Accel | None:
-        """How guests of that architecture run here; None: not at all."""
-        machine = self.machines.get(architecture)
-        return machine.accel if machine else None
 
     def find(self, name: str) -> Capability:
         """The capability of that name; KeyError is a fault of ours."""
