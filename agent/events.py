@@ -112,6 +112,11 @@ class EventBus:
         finally:
             del self._listeners[listener]
 
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     def close_listeners(self) -> None:
         """Every listener ends: the agent stops."""
         for listener in list(self._listeners):
