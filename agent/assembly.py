@@ -52,6 +52,7 @@ from agent.http.route import AnyRoute
 from agent.http.settings import HttpSettings
 from agent.http.static import Pages
 from agent.journal import Journal
+from agent.loops import Loops
 from agent.node import NodeState
 from agent.storage.driver import StorageDriver
 from agent.storage.ports import LetIn
@@ -67,7 +68,6 @@ from horcrux.clock import Clock
 from horcrux.compute.domain import HostFacts
 from horcrux.compute.vm import VmDocument
 from horcrux.config import Settings
-from horcrux.errors import HorcruxError
 from horcrux.ids import Entropy, UserName, VmId
 from horcrux.storage.pool import PoolType
 from horcrux.store import Collection, Store
@@ -148,7 +148,7 @@ async def open_node(
             journal = await Journal.open(state.folder / "journal.db")
             undo.push_async_callback(journal.aclose)
             drivers = await open_drivers(ground)
-            loops = await undo.enter_async_context(_Loops())
+            loops = await undo.enter_async_context(Loops())
             yield await _Assembly(ground, store, journal, loops).build(drivers, tls)
     except BaseExceptionGroup as group:
         raise _only_error(group) from None
@@ -189,42 +189,10 @@ async def _lay_ground(settings: Settings, state: NodeState, undo: AsyncExitStack
     )
 
 
-class LoopFailed(HorcruxError):
-    """The node cannot go on without what ran there."""
-
-
-class _Loops:
-    """Background loops: one that fails ends the node, the node's end cancels them."""
-
-    def __init__(self) -> None:
-        self._group = asyncio.TaskGroup()
-        self._running: list[asyncio.Task[None]] = []
-
-    def run(self, name: str, loop: Awaitable[None]) -> None:
-        async def kept() -> None:
-            try:
-                await loop
-            except Exception as err:
-                log.exception("%s, which runs in the background, failed: the agent ends", name)
-                words = f"{name}, which runs in the background, failed: {err or type(err).__name__}; running VMs go on"
-                raise LoopFailed(words) from err
-
-        self._running.append(self._group.create_task(kept(), name=name))
-
-    async def __aenter__(self) -> "_Loops":
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        for task in self._running:
-            task.cancel()
-        await self._group.__aexit__(*error)  # type: ignore[arg-type]  # the three of the protocol
-
-
 class _Assembly:
     """Builds the services in the order in which they need each other."""
 
-    def __init__(self, ground: Ground, store: Store, journal: Journal, loops: _Loops) -> None:
+    def __init__(self, ground: Ground, store: Store, journal: Journal, loops: Loops) -> None:
         self._ground = ground
         self._store = store
         self._journal = journal

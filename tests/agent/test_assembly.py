@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.assembly import Drivers, Ground, LoopFailed
+from agent.assembly import Drivers, Ground
 from agent.compute.driver import Sighting
 from agent.compute.fake import FakeHypervisor
+from agent.loops import LoopFailed
 from horcrux.errors import Unavailable
 from tests.support.api import Api
 from tests.support.node import FakeHost, fake_node
