@@ -6,6 +6,7 @@ settings -> state folder (one agent on it) -> node -> HTTP -> READY -> signal ->
 import argparse
 import asyncio
 import gc
+import ipaddress
 import logging
 import os
 import signal
@@ -27,8 +28,6 @@ from horcrux.config import Settings
 from horcrux.errors import HorcruxError, Invalid
 
 log = logging.getLogger("horcrux.agent")
-
-LOOPBACK = ("127.", "::1", "localhost")
 
 
 def main() -> None:
@@ -88,11 +87,18 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         except OSError as err:
             raise Invalid(f"the certificate {settings.tls_cert} and its key cannot be used: {err}") from err
         return context
-    if not settings.host.startswith(LOOPBACK):
+    if not _is_loopback(settings.host):
         raise Invalid(
             f"{settings.listen} can be reached from other machines: set tls_cert and tls_key, or listen on 127.0.0.1"
         )
     return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def _serve(settings: Settings, state: NodeState, tls: ssl.SSLContext | None) -> None:

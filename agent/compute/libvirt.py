@@ -8,6 +8,7 @@ A watch: full --(events)--> change, gone … --(connection lost)--> lost --(conn
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -25,9 +26,11 @@ from horcrux.compute.domain import DomainPlan, HostFacts
 from horcrux.compute.domain_xml import METADATA_URI, Mark, compile_domain, read_mark
 from horcrux.compute.keys import key_codes
 from horcrux.compute.lifecycle import Verb, require
-from horcrux.compute.vm import RunState, VmSeen
-from horcrux.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from horcrux.compute.vm import RunState, VmSeen, VmSpec
+from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound, invalid_field
 from horcrux.ids import VmId
+
+log = logging.getLogger(__name__)
 
 KEY_HOLD_MS = 20
 """Long enough for a guest in emulation to see the key (its kernel reads a key at its own pace)."""
@@ -127,8 +130,9 @@ class LibvirtHypervisor:
                     events.get_nowait()
                 try:
                     seen = await self.list()
-                except Unreachable:
+                except HorcruxError as err:
                     if not retry_s:
+                        log.warning("cannot list the domains: %s", err)
                         yield Sighting("lost")
                     retry_s = min(max(FIRST_RETRY_S, retry_s * 2), LAST_RETRY_S)
                     continue
@@ -168,12 +172,13 @@ class LibvirtHypervisor:
                     continue
                 try:
                     seen = await self.look(vm_id)
-                except Unreachable:
-                    return
                 except NotFound:
                     if vm_id in known:
                         known.discard(vm_id)
                         yield Sighting("gone", (VmSeen(id=vm_id, state=RunState.STOPPED, reason="undefined"),))
+                except HorcruxError as err:
+                    log.warning("cannot look at %s: %s", name, err)
+                    return
                 else:
                     known.add(vm_id)
                     yield Sighting("change", (seen,))
@@ -198,6 +203,7 @@ class LibvirtHypervisor:
                 if there.isActive():
                     raise Conflict(f"an earlier {plan.vm_id} with another UUID still runs; stop it first")
                 there.undefineFlags(_GONE)
+        _check_cpu_model(connection, plan.spec)
         connection.defineXML(xml)
 
     def _undefine(self, connection: libvirt.virConnect, vm_id: VmId) -> None:
@@ -277,3 +283,13 @@ def _lookup(connection: libvirt.virConnect, name: str) -> libvirt.virDomain | No
         if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
+
+
+def _check_cpu_model(connection: libvirt.virConnect, spec: VmSpec) -> None:
+    """libvirt takes any model at definition and refuses it at the start; `host` and `max` are no models but modes."""
+    if spec.cpu_model in {None, "host", "max"}:
+        return
+    model = str(spec.cpu_model).partition(",")[0]
+    known = connection.getCPUModelNames(spec.architecture.value)
+    if known and model not in known:
+        raise invalid_field("cpu_model", f"libvirt knows no processor {model!r} for {spec.architecture}")

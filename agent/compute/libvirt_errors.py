@@ -16,6 +16,7 @@ from horcrux.errors import (
     NotFound,
     Unavailable,
     Unreachable,
+    invalid_field,
 )
 
 _REMEDIES: tuple[tuple[str, type[HorcruxError], str], ...] = (
@@ -64,6 +65,12 @@ _BY_CODE: dict[int, Callable[[str], HorcruxError]] = {
     libvirt.VIR_ERR_NO_MEMORY: Unavailable,
 }
 
+_FIELDS: tuple[tuple[str, str, str], ...] = (
+    (r"does not support machine type", "machine", "this host's QEMU has no such machine for that architecture"),
+    (r"Unknown CPU model", "cpu_model", "libvirt knows no such processor for that architecture"),
+)
+"""What only libvirt can tell to be wrong with what the user sent."""
+
 _TRANSPORT = frozenset({libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE})
 _CLOSED = re.compile(r"socket is closed|[Cc]onnection.*(closed|reset|refused)|keepalive|connect socket")
 
@@ -75,6 +82,9 @@ def from_libvirt(error: libvirt.libvirtError, what: str) -> HorcruxError:
         return Unreachable(f"libvirt does not answer ({text}); is libvirtd running?")
     if code == libvirt.VIR_ERR_NO_DOMAIN:
         return NotFound(f"no VM {what} on this node")
+    for pattern, field, message in _FIELDS:
+        if re.search(pattern, text):
+            return invalid_field(field, f"{message} ({text})")
     for pattern, kind, remedy in _REMEDIES:
         if re.search(pattern, text):
             return kind(f"{what}: {text}; {remedy}")

@@ -11,6 +11,7 @@ from horcrux.errors import (
     HostLacks,
     InUse,
     Invalid,
+    InvalidFields,
     NoSpace,
     NotFound,
     Unavailable,
@@ -68,3 +69,16 @@ def test_what_nobody_foresaw_keeps_libvirts_words() -> None:
 def test_a_broken_transport_is_unreachable_whatever_its_code() -> None:
     error = libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, "Cannot recv data", libvirt.VIR_FROM_RPC)
     assert type(from_libvirt(error, "vm-100")) is Unreachable
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "field"),
+    [
+        ("CONFIG_UNSUPPORTED", "Emulator '/usr/bin/qemu-system-x86_64' does not support machine type 'x'", "machine"),
+        ("INTERNAL_ERROR", "internal error: Unknown CPU model NoSuchCPU", "cpu_model"),
+    ],
+)
+def test_what_only_libvirt_can_refuse_names_the_field(code: str, text: str, field: str) -> None:
+    told = from_libvirt(libvirt_error(getattr(libvirt, f"VIR_ERR_{code}"), text), "vm-100")
+    assert isinstance(told, InvalidFields)
+    assert [p.field for p in told.problems] == [field]
