@@ -10,7 +10,7 @@ The document's phase is the one point of commitment: `ready` is never undone, `d
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -114,14 +114,7 @@ class VmBirth:
         if force:
             await run.stage("stopping it", 0.1)
             await self._plug(vm_id)
-        await run.stage("removing its definition", 0.2)
-        await self._hypervisor.undefine(vm_id)
-        for disk in was.value.spec.disks:
-            await run.stage(f"removing {disk.name}")
-            await self._disks.delete_disk(disk.storage_pool, disk.volume)
-        await run.stage("removing the rest", 0.9)
-        await self._disks.delete_seed(vm_id)
-        await self._vms.delete(vm_id)
+        await self._remove(was.value, run.stage)
         await run.commit()
 
     async def _plug(self, vm_id: VmId) -> None:
@@ -146,12 +139,21 @@ class VmBirth:
         found = await self._vms.find(args["id"])
         return found.value if found is not None and found.value.uuid == args["uuid"] else None
 
-    async def _remove(self, document: VmDocument) -> None:
+    async def _remove(self, document: VmDocument, stage: Callable[[str], Awaitable[None]] | None = None) -> None:
+        """Definition, volumes, seed and, last, the document; each step is told to `stage`. Idempotent."""
+        stage = stage or _untold
+        await stage("removing its definition")
         await self._hypervisor.undefine(document.id)
         for disk in document.spec.disks:
+            await stage(f"removing {disk.name}")
             await self._disks.delete_disk(disk.storage_pool, disk.volume)
+        await stage("removing the rest")
         await self._disks.delete_seed(document.id)
         await self._vms.delete(document.id)
+
+
+async def _untold(_stage: str) -> None:
+    """For an undo, which has no task of its own to tell."""
 
 
 def _part(progress: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:

@@ -24,7 +24,6 @@ class Scope(StrEnum):
     SELF = "self"
     """One's own session, password and tokens."""
     USER_ADMIN = "user.admin"
-    AUDIT_READ = "audit.read"
 
 
 class Role(StrEnum):

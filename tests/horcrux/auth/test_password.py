@@ -21,7 +21,7 @@ def cheap() -> CountingHasher:
     return CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
-@pytest.mark.parametrize("password", ["", "123456789", "x" * (MAX_PASSWORD_CHARS + 1)])
+@pytest.mark.parametrize("password", ["", "1234567", "x" * (MAX_PASSWORD_CHARS + 1)])
 def test_too_short_and_too_long_passwords_name_their_field_and_not_themselves(password: str) -> None:
     with pytest.raises(InvalidFields) as caught:
         check_password(password, "new")

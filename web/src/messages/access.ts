@@ -11,7 +11,6 @@ const scopes: Record<string, string> = {
   'host.read': 'See the host',
   self: 'Own session and tokens',
   'user.admin': 'Manage users',
-  'audit.read': 'Read the audit log',
 };
 
 export const access = {
