@@ -72,7 +72,7 @@ function ImageTable({ images, remove, mayWrite }: ImageTableProps) {
         <Tr>
           <Th>{m.storage.name}</Th>
           <Th>{m.storage.format}</Th>
-          <Th>{m.storage.virtualSize}</Th>
+          <Th modifier="nowrap">{m.storage.virtualSize}</Th>
           <Th>{m.storage.fileSize}</Th>
           <Th>{m.storage.checksum}</Th>
           <Th>{m.storage.added}</Th>
@@ -86,16 +86,16 @@ function ImageTable({ images, remove, mayWrite }: ImageTableProps) {
               {image.name}
             </Td>
             <Td dataLabel={m.storage.format}>{image.format}</Td>
-            <Td dataLabel={m.storage.virtualSize} className="horcrux-number">
+            <Td dataLabel={m.storage.virtualSize} modifier="nowrap" className="horcrux-number">
               {bytes(image.virtual_size_bytes)}
             </Td>
-            <Td dataLabel={m.storage.fileSize} className="horcrux-number">
+            <Td dataLabel={m.storage.fileSize} modifier="nowrap" className="horcrux-number">
               {bytes(image.size_bytes)}
             </Td>
             <Td dataLabel={m.storage.checksum} className="horcrux-mono horcrux-checksum">
               <Truncate content={image.sha256} position="middle" trailingNumChars={6} />
             </Td>
-            <Td dataLabel={m.storage.added}>{ago(image.created_at, now)}</Td>
+            <Td dataLabel={m.storage.added} modifier="nowrap">{ago(image.created_at, now)}</Td>
             <Td isActionCell>
               <ActionsColumn
                 isDisabled={!mayWrite}
