@@ -1,4 +1,4 @@
-"""Fails for every source file over 600 lines; says which ones are over 400."""
+"""Fails for every written source file over 600 lines; says which ones are over 400."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 LIMIT, SMELL = 600, 400
 SUFFIXES = {".py", ".ts", ".tsx"}
+GENERATED = {"web/src/api/schema.d.ts"}
 
 
 def main() -> int:
@@ -15,7 +16,7 @@ def main() -> int:
     status = 0
     for name in listed.stdout.splitlines():
         path = Path(name)
-        if path.suffix not in SUFFIXES or not path.exists():
+        if path.suffix not in SUFFIXES or name in GENERATED or not path.exists():
             continue
         lines = len(path.read_text().splitlines())
         if lines > LIMIT:

@@ -17,6 +17,7 @@ import { useState } from 'react';
 
 import { keys } from '../api/cache';
 import { send } from '../api/client';
+import type { CreatedToken, Scope } from '../api/types';
 import { useSession } from '../auth/session';
 import { m } from '../messages';
 import { CopyText } from '../ui/CopyText';
@@ -33,12 +34,12 @@ export function NewToken({ close }: { close: () => void }) {
   const client = useQueryClient();
   const [name, setName] = useState('');
   const [ends, setEnds] = useState<Ends>('d90');
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(() => new Set(me.scopes));
+  const [chosen, setChosen] = useState<ReadonlySet<Scope>>(() => new Set(me.scopes));
   const form = useMutation({
     mutationFn: () => {
       const days = DAYS[ends];
       const expires = days === null ? null : Math.floor(Date.now() / 1000) + days * DAY_S;
-      return send<{ token: string }>('POST', '/api/auth/tokens', {
+      return send<CreatedToken>('POST', '/api/auth/tokens', {
         body: { name, scopes: me.scopes.filter((scope) => chosen.has(scope)), expires_at: expires },
       });
     },
@@ -72,13 +73,13 @@ export function NewToken({ close }: { close: () => void }) {
 }
 
 interface ScopesProps {
-  scopes: string[];
-  chosen: ReadonlySet<string>;
-  setChosen: (chosen: ReadonlySet<string>) => void;
+  scopes: Scope[];
+  chosen: ReadonlySet<Scope>;
+  setChosen: (chosen: ReadonlySet<Scope>) => void;
 }
 
 function Scopes({ scopes, chosen, setChosen }: ScopesProps) {
-  const toggle = (scope: string, isOn: boolean) => {
+  const toggle = (scope: Scope, isOn: boolean) => {
     const after = new Set(chosen);
     if (isOn) after.add(scope);
     else after.delete(scope);

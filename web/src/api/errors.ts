@@ -1,10 +1,8 @@
 /** An answer that is not a success, as the API's Horcrux dialect tells it: `{error, code, request_id, fields?, task?}`. */
 
-export interface FieldProblem {
-  field: string;
-  message: string;
-}
+import type { FieldProblem } from './types';
 
+/** By hand, and knowing nothing: what answers with an error may be a proxy and no agent at all. */
 interface Problem {
   error?: unknown;
   code?: unknown;

@@ -5,6 +5,7 @@
 
 import { SseParser } from './sse';
 
+/** By hand: to the document the event stream is text. */
 export interface StreamEvent {
   kind: string;
   id: string;

@@ -4,6 +4,7 @@ import { useState } from 'react';
 
 import { keys } from '../api/cache';
 import { get, send } from '../api/client';
+import type { SetupNeeded } from '../api/types';
 import { m } from '../messages';
 import { ErrorAlert } from '../ui/ErrorAlert';
 import { Field, stateOf } from '../ui/Field';
@@ -12,7 +13,7 @@ import { PasswordInput } from './PasswordInput';
 
 /** The first start: the one-use link of the agent makes the first administrator. There is no default password. */
 export default function SetUp({ secret, done }: { secret: string; done: () => void }) {
-  const setup = useQuery({ queryKey: ['setup'], queryFn: () => get<{ needed: boolean }>('/api/auth/setup') });
+  const setup = useQuery({ queryKey: ['setup'], queryFn: () => get<SetupNeeded>('/api/auth/setup') });
   return (
     <Door title={m.setUp.title}>
       {setup.isPending && <Spinner aria-label={m.loading} />}

@@ -4,6 +4,7 @@ import { useState } from 'react';
 
 import { keys } from '../api/cache';
 import { get, send } from '../api/client';
+import type { SetupNeeded } from '../api/types';
 import { m } from '../messages';
 import { ErrorAlert } from '../ui/ErrorAlert';
 import { Door } from './Door';
@@ -13,7 +14,7 @@ export default function SignIn() {
   const client = useQueryClient();
   const [username, setUsername] = useState('');
   const [password, setPassword] = useState('');
-  const setup = useQuery({ queryKey: ['setup'], queryFn: () => get<{ needed: boolean }>('/api/auth/setup'), retry: false });
+  const setup = useQuery({ queryKey: ['setup'], queryFn: () => get<SetupNeeded>('/api/auth/setup'), retry: false });
   const signIn = useMutation({
     mutationFn: () => send('POST', '/api/auth/login', { body: { username, password, cookie: true } }),
     onSuccess: () => client.invalidateQueries({ queryKey: keys.me }),

@@ -4,11 +4,11 @@ import { type ReactNode, createContext, useCallback, useContext, useEffect, useM
 import { keys } from '../api/cache';
 import { get, send, whenSignedOut } from '../api/client';
 import { isApiError } from '../api/errors';
-import type { Me } from '../api/types';
+import type { Me, Scope } from '../api/types';
 
 interface Session {
   me: Me;
-  may: (scope: string) => boolean;
+  may: (scope: Scope) => boolean;
   signOut: () => Promise<void>;
 }
 

@@ -1,4 +1,6 @@
-const scopes: Record<string, string> = {
+import type { Scope } from '../api/types';
+
+const scopes: Record<Scope, string> = {
   'vm.read': 'See virtual machines',
   'vm.power': 'Start, stop and reset them',
   'vm.console': 'Use their consoles',

@@ -19,7 +19,7 @@ import { keys } from '../api/cache';
 import { start } from '../api/client';
 import { isApiError } from '../api/errors';
 import { vmPath } from '../api/queries';
-import type { VmChange, VmView } from '../api/types';
+import type { Firmware, VmChange, VmView } from '../api/types';
 import { m } from '../messages';
 import { useWatch } from '../tasks/watch';
 import { ErrorAlert } from '../ui/ErrorAlert';
@@ -86,7 +86,7 @@ interface Draft {
   name: string;
   cpu_cores: string;
   memory_mb: string;
-  firmware: 'bios' | 'uefi';
+  firmware: Firmware;
   tags: string;
   notes: string;
   autostart: boolean;

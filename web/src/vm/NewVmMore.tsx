@@ -3,6 +3,7 @@ import { type ReactNode, useState } from 'react';
 
 import { problemOf } from '../api/errors';
 import { useHost } from '../api/queries';
+import type { Architecture } from '../api/types';
 import { m } from '../messages';
 import { Field, stateOf } from '../ui/Field';
 import type { OrderFieldsProps } from './NewVmBasics';
@@ -122,7 +123,7 @@ function ArchitectureField({ order, set, error }: OrderFieldsProps) {
   const others = Object.keys(host.data?.machines ?? {}).filter((name) => name !== own);
   return (
     <Field id="vm-arch" name="architecture" label={m.vm.new.architecture} error={error}>
-      <FormSelect id="vm-arch" value={order.architecture} onChange={(_event, architecture) => set({ architecture })}>
+      <FormSelect id="vm-arch" value={order.architecture} onChange={(_event, value) => set({ architecture: value as Architecture | '' })}>
         <FormSelectOption value="" label={m.vm.new.archHost(own)} />
         {others.map((name) => (
           <FormSelectOption key={name} value={name} label={m.vm.new.archEmulated(name)} />

@@ -1,6 +1,6 @@
 /** The form of a new machine, as the body of `POST /api/vms` and as the same thing on the command line: pure. */
 
-import type { CloudInit, NewDisk, NewVm } from '../api/types';
+import type { Architecture, CloudInit, Firmware, NewDisk, NewVm } from '../api/types';
 
 export interface Order {
   name: string;
@@ -15,8 +15,9 @@ export interface Order {
   hasDisk: boolean;
   /** `<pool>/<image>`, or ''. */
   cdrom: string;
-  architecture: string;
-  firmware: 'bios' | 'uefi';
+  /** '' the host's own. */
+  architecture: Architecture | '';
+  firmware: Firmware;
   hasNic: boolean;
   tags: string;
   autostart: boolean;
@@ -54,8 +55,12 @@ export function tagsOf(text: string): string[] {
     .filter((tag) => tag !== '');
 }
 
+/** The body of an order: of what may be left out, this the form always says. */
+type OrderBody = Omit<NewVm, 'disks'> & Required<Pick<NewVm, 'cpu_cores' | 'memory_mb'>> & { disks: OrderDisk[] };
+type OrderDisk = NewDisk & Required<Pick<NewDisk, 'storage_pool'>>;
+
 /** What is left at its default is left out, so that the same order reads short by API and command line. */
-export function bodyOf(order: Order): NewVm {
+export function bodyOf(order: Order): OrderBody {
   const tags = tagsOf(order.tags);
   const seed = cloudInitOf(order);
   return {
@@ -75,7 +80,7 @@ export function bodyOf(order: Order): NewVm {
   };
 }
 
-function diskOf(order: Order): NewDisk {
+function diskOf(order: Order): OrderDisk {
   return {
     storage_pool: order.pool,
     ...(order.image && { image: order.image }),
@@ -132,9 +137,9 @@ export function asCommand(order: Order): string {
   return words.join(' \\\n  ');
 }
 
-function diskWords(disk: NewDisk): string {
+function diskWords(disk: OrderDisk): string {
   const parts = [`pool=${disk.storage_pool}`];
   if (disk.image) parts.push(`image=${disk.image}`);
-  if (disk.size_gb !== undefined) parts.push(`size=${disk.size_gb}`);
+  if (typeof disk.size_gb === 'number') parts.push(`size=${disk.size_gb}`);
   return parts.join(',');
 }

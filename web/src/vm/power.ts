@@ -1,6 +1,6 @@
 /** Which verbs a machine admits: the server's answer where we have its detail, the same table where we have only a row. */
 
-import type { RunState, Verb, VmListItem } from '../api/types';
+import type { RunState, Scope, Verb, VmListItem } from '../api/types';
 import { m } from '../messages';
 
 export type PowerVerb = 'start' | 'shutdown' | 'reboot' | 'pause' | 'resume' | 'stop' | 'reset';
@@ -21,10 +21,10 @@ const ADMITS: Record<RunState, readonly Verb[]> = {
   unknown: [],
 };
 
-const NEEDS: Partial<Record<Verb, string>> = { delete: 'vm.write', update: 'vm.write', console: 'vm.console' };
+const NEEDS: Partial<Record<Verb, Scope>> = { delete: 'vm.write', update: 'vm.write', console: 'vm.console' };
 
 /** Why `verb` cannot be used on `vm` now; empty when it can. */
-export function whyNot(vm: VmListItem, verb: Verb, may: (scope: string) => boolean): string {
+export function whyNot(vm: VmListItem, verb: Verb, may: (scope: Scope) => boolean): string {
   if (!may(NEEDS[verb] ?? 'vm.power')) return m.vm.noRight;
   if (!ADMITS[vm.status].includes(verb)) return m.vm.notWhile(m.vm.state[vm.status]);
   return vm.operation && verb !== 'console' ? m.vm.busyNow : '';
