@@ -204,7 +204,7 @@ class _Assembly:
             journal,
             self._locks,
             self._bus,
-            node=ground.state.node_id,
+            node=ground.state.name,
             clock=ground.clock,
             entropy=ground.entropy,
             failpoint=faults.failpoint(ground.settings.fail_at),

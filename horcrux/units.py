@@ -17,5 +17,6 @@ def round_up_to_mib(size_bytes: int) -> int:
 
 
 def bytes_to_gib(size_bytes: int) -> float:
-    """GiB with two decimals, for people."""
-    return round(size_bytes / GIB, 2)
+    """GiB with two decimals, for people; with four where two would say nothing."""
+    gib = size_bytes / GIB
+    return round(gib, 2) or round(gib, 4)
