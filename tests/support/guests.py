@@ -5,7 +5,6 @@ import contextlib
 import grp
 import os
 import secrets
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -243,12 +242,6 @@ def with_disk(plan: DomainPlan, path: Path, cache: DiskCache = DiskCache.WRITEBA
         plan,
         spec=msgspec.structs.replace(plan.spec, disks=(disk,)),
         disks=(DomainDisk(name="disk0", path=str(path), format="raw"),),
-    )
-
-
-def has_libvirt() -> bool:
-    return os.geteuid() == 0 and all(
-        shutil.which(name) for name in ("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64")
     )
 
 

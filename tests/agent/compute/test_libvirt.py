@@ -18,9 +18,9 @@ from horcrux.compute.domain_xml import METADATA_URI, compile_domain
 from horcrux.compute.vm import RunState
 from horcrux.errors import AlreadyExists, HorcruxError, HostLacks, NotFound, Unavailable, Unreachable
 from horcrux.ids import VmId
-from tests.support.guests import URI, LibvirtWorld, has_libvirt, libvirt_world, plan_for, virsh, with_disk
+from tests.support.guests import URI, LibvirtWorld, libvirt_world, plan_for, virsh, with_disk
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.skipif(not has_libvirt(), reason="needs root, libvirt and QEMU")]
+pytestmark = pytest.mark.libvirt
 
 VM = VmId("vm-100")
 

@@ -11,9 +11,9 @@ from agent.compute.libvirt_errors import from_libvirt
 from agent.compute.libvirt_events import Listeners
 from agent.host.libvirt_link import LibvirtLink
 from horcrux.errors import Unreachable
-from tests.support.guests import LIBVIRT_SOCKET, URI, Relay, has_libvirt, running_libvirt
+from tests.support.guests import LIBVIRT_SOCKET, URI, Relay, running_libvirt
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.skipif(not has_libvirt(), reason="needs root, libvirt and QEMU")]
+pytestmark = pytest.mark.libvirt
 
 
 @pytest.fixture(autouse=True)

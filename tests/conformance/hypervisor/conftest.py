@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.guests import Driver, FakeWorld, World, has_libvirt, libvirt_world
+from tests.support.guests import Driver, FakeWorld, World, libvirt_world
 
 
 @pytest.fixture(params=["fake", pytest.param("libvirt", marks=pytest.mark.libvirt)])
@@ -11,8 +11,6 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "fake":
         yield FakeWorld()
         return
-    if not has_libvirt():
-        pytest.skip("needs root, libvirt and QEMU")
     with libvirt_world() as real:
         yield real
 
