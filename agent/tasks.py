@@ -189,7 +189,8 @@ class _Run:
 
 
 class TaskEngine:
-    """Owns every running task. `node` is this node's name; `start()` recovers an earlier life and must end before the API opens."""
+    """Owns every running task. `node` is this node's name; `start()` recovers an earlier life and must end before the API
+    opens."""
 
     def __init__(
         self,

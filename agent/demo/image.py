@@ -150,7 +150,9 @@ def _write_disk(disk: Path, root: Path, kernel: Path, initramfs: Path) -> None:
     run_tool([str(tools / "mmd"), "-i", drive, "::/EFI", "::/EFI/BOOT", "::/loader", "::/loader/entries"])
     for source, name in _files(disk.parent, root, kernel, initramfs):
         run_tool([str(tools / "mcopy"), "-i", drive, str(source), f"::{name}"])
-    run_tool([str(tools / "syslinux"), "--install", "--offset", str(_PARTITION_OFFSET), str(disk)])
+    run_tool(
+        [str(tools / "syslinux"), "--install", "--offset", str(_PARTITION_OFFSET), str(disk)], beside=tools
+    )  # it calls mcopy
     mbr = (root / "usr/lib/syslinux/mbr/mbr.bin").read_bytes()
     with disk.open("r+b") as stream:
         stream.write(_boot_sector(mbr, sectors))

@@ -25,14 +25,16 @@ class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
     checksum: str
 
 
-def run_tool(argv: Sequence[str], *, cwd: Path | None = None, timeout_s: int = 300) -> str:
-    """What the program wrote; HostLacks when it is missing or fails, with its last words."""
+def run_tool(argv: Sequence[str], *, cwd: Path | None = None, beside: Path | None = None, timeout_s: int = 300) -> str:
+    """What the program wrote; HostLacks when it is missing or fails, with its last words. What it calls by name itself is
+    looked for in the folder `beside` first."""
+    path = os.environ.get("PATH", os.defpath)
     if shutil.which(argv[0]) is None:
         raise HostLacks(f"the program {argv[0]} is not on this host, and the demo image cannot be built without it")
     done = subprocess.run(
         argv,
         cwd=cwd,
-        env={**os.environ, "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C", "PATH": f"{beside}:{path}" if beside else path},
         capture_output=True,
         text=True,
         timeout=timeout_s,
