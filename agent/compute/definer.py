@@ -28,6 +28,8 @@ class Definer:
         seed = cdrom = None
         if spec.cloud_init is not None:
             seed = await self._disks.write_seed(document.id, document.uuid, document.seed, spec.name, spec.cloud_init)
+        elif document.seed:  # it had one before
+            await self._disks.delete_seed(document.id)
         if spec.cdrom is not None:
             pool, _, name = spec.cdrom.partition("/")
             cdrom = await self._disks.image_path(PoolId(pool), name)

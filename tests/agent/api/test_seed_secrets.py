@@ -1,11 +1,13 @@
 """User-data holds passwords: who may not change a VM does not get to read them, wherever they could turn up."""
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.support.api import Api
-from tests.support.node import FakeNode
+from tests.support.node import FakeNode, fake_node
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,3 +35,13 @@ async def test_what_stands_in_place_of_user_data_is_not_taken_for_it(api: Api) -
     wrong = await api.patch("/api/vms/seed-2", {"cloud_init": made["cloud_init"]}, 400)
     assert wrong["fields"][0]["field"] == "cloud_init.user_data"
     assert (await api.get("/api/vms/seed-2"))["cloud_init"]["user_data"] == USER_DATA
+
+
+async def test_a_seed_that_is_no_longer_wanted_is_removed(tmp_path: Path) -> None:
+    async with fake_node(tmp_path) as node, node.session() as session:
+        api = Api(session)
+        await api.make("seed-3", cloud_init={"user": "ada"})
+        seed = tmp_path / "state" / "seeds" / "seed-3.iso"
+        assert await asyncio.to_thread(seed.exists)
+        await api.patch("/api/vms/seed-3", {"cloud_init": None})
+        assert not await asyncio.to_thread(seed.exists)
