@@ -3,6 +3,7 @@
 Everything blocks and runs on one thread of its own, so that a service that hangs delays nobody else.
 """
 
+import grp
 import platform
 import socket
 from pathlib import Path
@@ -15,6 +16,7 @@ from agent.host.processor import (
     AccelWish,
     architecture_of,
     probe_acceleration,
+    probe_kvm_device,
     probe_nesting,
     read_processor,
     why_not_kvm,
@@ -86,7 +88,13 @@ def probe_now(order: ProbeOrder, run: Run = run_program) -> HostReport:
     free_gib, room = probe_room(order.state_dir)
     virtlogd = probe_virtlogd(root)
     findings = [probe_libvirt(order.libvirt_uri), virtlogd, probe_qemu_img(run), *emulators, acceleration]
-    findings += [probe_nesting(root), probe_zfs(root, run), probe_nftables(run), *probe_links(run)]
+    findings += [
+        probe_kvm_device(root / "dev/kvm", _group_id("kvm")),
+        probe_nesting(root),
+        probe_zfs(root, run),
+        probe_nftables(run),
+        *probe_links(run),
+    ]
     findings += [probe_websockify(), probe_memory(available_mib), room, probe_clock(), probe_rights()]
     if order.listen:
         findings.append(probe_port(*order.listen))
@@ -105,6 +113,13 @@ def probe_now(order: ProbeOrder, run: Run = run_program) -> HostReport:
         has_virtlogd=virtlogd.ok,
         capabilities=tuple(findings),
     )
+
+
+def _group_id(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
 
 
 def _system(root: Path) -> str:

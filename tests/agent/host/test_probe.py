@@ -10,7 +10,15 @@ import pytest
 
 from agent.host.emulators import probe_emulators
 from agent.host.probe import HostProbe, ProbeOrder, order_of, probe_now
-from agent.host.processor import AccelWish, Processor, probe_acceleration, probe_nesting, read_processor, why_not_kvm
+from agent.host.processor import (
+    AccelWish,
+    Processor,
+    probe_acceleration,
+    probe_kvm_device,
+    probe_nesting,
+    read_processor,
+    why_not_kvm,
+)
 from agent.host.program import Answer, Run, run_program
 from agent.host.services import probe_libvirt, probe_nftables, probe_port, probe_room, probe_zfs, read_memory
 from horcrux.compute.domain import Accel
@@ -119,6 +127,21 @@ def test_nesting_tells_which_module_has_it_switched_off(tmp_path: Path) -> None:
     assert "kvm_amd" in probe_nesting(tmp_path).reason
     setting.write_text("1\n")
     assert probe_nesting(tmp_path).ok
+
+
+def test_a_kvm_device_that_is_closed_to_qemu_is_told_with_its_remedy(tmp_path: Path) -> None:
+    device = tmp_path / "kvm"
+    assert probe_kvm_device(device, 107).ok
+    device.touch()
+    device.chmod(0o600)
+    closed = probe_kvm_device(device, 107)
+    assert not closed.ok
+    assert "chgrp kvm" in closed.remedy
+    device.chmod(0o660)
+    assert not probe_kvm_device(device, device.stat().st_gid + 1).ok
+    assert probe_kvm_device(device, device.stat().st_gid).ok
+    device.chmod(0o666)
+    assert probe_kvm_device(device, None).ok
 
 
 def test_zfs_names_the_part_that_is_missing(tmp_path: Path) -> None:
