@@ -187,6 +187,57 @@ async def test_start_and_stop_leave_a_vm_that_can_be_used(agent: AgentProcess) -
     assert await kill_at_every_step(agent, "vm.stop", stop, before=start, after=nothing) >= 3
 
 
+async def test_create_with_start_leaves_a_whole_vm_or_none(agent: AgentProcess) -> None:
+    def create_started(api: aiohttp.ClientSession) -> Awaitable[aiohttp.ClientResponse]:
+        return api.post("/api/vms", json={"id": "victim", "memory_mb": 64, "disks": [{"size_gb": 0.1}], "start": True})
+
+    assert await kill_at_every_step(agent, "vm.create", create_started, after=remove_vm) >= 8
+
+
+async def test_a_forced_delete_leaves_a_whole_vm_or_none(agent: AgentProcess) -> None:
+    async def running(api: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+        order = {"id": "victim", "memory_mb": 64, "disks": [{"size_gb": 0.1}], "start": True}
+        async with api.post("/api/vms", json=order) as made:
+            assert made.status in {201, 409}, await made.text()
+        return await api.post("/api/vms/victim/start")
+
+    def force(api: aiohttp.ClientSession) -> Awaitable[aiohttp.ClientResponse]:
+        return api.delete("/api/vms/victim", params={"force": "true"})
+
+    assert await kill_at_every_step(agent, "vm.delete", force, before=running, after=nothing) >= 6
+
+
+async def test_a_change_is_done_or_not_and_never_half(agent: AgentProcess) -> None:
+    order = {"id": "victim", "memory_mb": 64, "disks": [{"size_gb": 0.1}]}
+    async with agent.session() as api, api.post("/api/vms", json=order) as answer:
+        assert answer.status == 201, await answer.text()
+    wanted = {"memory_mb": 64}
+
+    def change(api: aiohttp.ClientSession) -> Awaitable[aiohttp.ClientResponse]:
+        wanted["memory_mb"] += 1
+        return api.patch("/api/vms/victim", json=wanted)
+
+    async def agrees(api: aiohttp.ClientSession) -> None:
+        """The domain has the memory that the document says."""
+        async with api.get("/api/vms/victim") as shown:
+            memory_mb = (await shown.json())["memory_mb"]
+        assert 64 <= memory_mb <= wanted["memory_mb"]
+        assert await asyncio.to_thread(defined_memory_mb, agent) == memory_mb
+
+    assert await kill_at_every_step(agent, "vm.update", change, after=agrees) >= 4
+    async with agent.session() as api, api.get("/api/vms/victim") as answer:
+        assert (await answer.json())["memory_mb"] == wanted["memory_mb"]
+
+
+def defined_memory_mb(agent: AgentProcess) -> int:
+    connection = libvirt.open("qemu:///system")
+    try:
+        domain = connection.lookupByName(f"hx-{agent.node_id()}-victim")
+        return int(domain.maxMemory()) // 1024
+    finally:
+        connection.close()
+
+
 async def test_import_leaves_a_whole_image_or_none(agent: AgentProcess, tiny_image: Path) -> None:
     async def remove(api: aiohttp.ClientSession) -> None:
         async with api.delete("/api/storage/local/images/tiny.raw") as answer:
