@@ -94,4 +94,5 @@ INSERT OR IGNORE INTO log_first VALUES (1, 1);
         if self._untrimmed_bytes > self._kept_bytes // 4:
             self._untrimmed_bytes = 0
             (oldest,) = connection.execute(_OLDEST_THAT_FITS, (self._kept_bytes,)).fetchone()
-            self.forget_before(connection, newest if oldest is None else (oldest >> _SHIFT) + 1)
+            # The oldest revision that fits may do so in part only; the newest stays in any case.
+            self.forget_before(connection, newest if oldest is None else min(newest, (oldest >> _SHIFT) + 1))

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cluster.store.memory import MemoryStore
@@ -116,6 +116,7 @@ async def told_from_each_revision(folder: Path, log: LogTable, sizes: list[int])
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=60), st.integers(1, 12), st.integers(1, 5))
+@example([2001, 3000], 1, 1)
 def test_a_trimmed_log_tells_all_or_says_it_cannot(sizes: list[int], kept: int, every: int) -> None:
     log = LogTable(kept_revisions=kept, kept_bytes=20_000, trim_every=every)
     with tempfile.TemporaryDirectory(prefix="store-model-") as folder:
