@@ -32,9 +32,8 @@ async def main() -> None:
         theirs = await measure_incus(count)
         print(f"ratio, list: CPU {ours.cpu_ms / theirs.cpu_ms:.3f}, p50 {ours.p50_ms / theirs.p50_ms:.3f} of Incus")
     else:
-        print(
-            "Incus is not installed (apt install -t bookworm-backports --no-install-recommends incus-base incus-client): no peer in this run"
-        )
+        wanted = "apt install -t bookworm-backports --no-install-recommends incus-base incus-client"
+        print(f"Incus is not installed ({wanted}): no peer in this run")
 
 
 async def measure_ours(count: int) -> Load:
