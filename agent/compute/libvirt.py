@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import libvirt
 
@@ -29,6 +29,8 @@ from horcrux.compute.lifecycle import Verb, require
 from horcrux.compute.vm import RunState, VmSeen, VmSpec
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound, invalid_field
 from horcrux.ids import VmId
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +184,10 @@ class LibvirtHypervisor:
                 else:
                     known.add(vm_id)
                     yield Sighting("change", (seen,))
+
+    async def on_guest(self, vm_id: VmId, work: Callable[[libvirt.virDomain], T]) -> T:
+        """Result of `work` with the domain on a thread of the link; for the abilities beside this class. NotFound."""
+        return await self._link.call(vm_id, lambda connection: work(self._find(connection, vm_id)[0]))
 
     async def _act(self, vm_id: VmId, verb: Verb, act: Callable[[libvirt.virDomain], object]) -> None:
         def work(connection: libvirt.virConnect) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from agent.storage.driver import Progress
-from horcrux.errors import AlreadyExists, Conflict, NoSpace, NotFound, Unavailable
+from horcrux.errors import AlreadyExists, Conflict, NoSpace, NotFound, Unavailable, invalid_field
 from horcrux.ids import PoolId
 from horcrux.storage.image_check import HEAD_BYTES, Sniffed, sniff
 from horcrux.storage.pool import PoolDocument, PoolSeen
-from horcrux.storage.volume import Volume, volume_file
+from horcrux.storage.volume import AS_THE_POOL, VOLUME_FORMATS, Volume, VolumeOptions, volume_file
 from horcrux.units import GIB
 
 
@@ -57,7 +57,22 @@ class FakeStorageDriver:
             raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
         return volume
 
-    async def create_volume(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str) -> Volume:
+    def formats(self, pool: PoolDocument) -> tuple[str, ...]:
+        return VOLUME_FORMATS
+
+    def image_folder(self, pool: PoolDocument) -> str | None:
+        return pool.target
+
+    async def create_volume(
+        self,
+        pool: PoolDocument,
+        name: str,
+        capacity_bytes: int,
+        format_: str,
+        options: VolumeOptions = AS_THE_POOL,
+    ) -> Volume:
+        if options != AS_THE_POOL:
+            raise invalid_field("options", f"pool {pool.id} ({pool.storage_type}) has no options for its volumes")
         self._check_free(pool, name)
         return self._keep(pool, name, capacity_bytes, format_, 0)
 

@@ -23,11 +23,29 @@ from agent.host.reach import open_way
 from agent.storage.driver import Progress
 from agent.storage.ports import LetIn
 from agent.storage.qemu_img import QemuImg
-from horcrux.errors import AlreadyExists, Conflict, HorcruxError, HostLacks, NoSpace, NotFound, Unavailable, Unreachable
+from horcrux.errors import (
+    AlreadyExists,
+    Conflict,
+    HorcruxError,
+    HostLacks,
+    NoSpace,
+    NotFound,
+    Unavailable,
+    Unreachable,
+    invalid_field,
+)
 from horcrux.ids import NodeId
 from horcrux.storage.pool import PoolDocument, PoolSeen
 from horcrux.storage.pool_xml import VolumeXml, dir_pool_xml, pool_target, read_volume, volume_xml
-from horcrux.storage.volume import PART, VOLUME_FORMATS, Volume, parse_volume_file, volume_file
+from horcrux.storage.volume import (
+    AS_THE_POOL,
+    PART,
+    VOLUME_FORMATS,
+    Volume,
+    VolumeOptions,
+    parse_volume_file,
+    volume_file,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,7 +111,22 @@ class LibvirtPoolDriver:
                 return volume
         raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
 
-    async def create_volume(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str) -> Volume:
+    def formats(self, pool: PoolDocument) -> tuple[str, ...]:
+        return VOLUME_FORMATS
+
+    def image_folder(self, pool: PoolDocument) -> str | None:
+        return pool.target
+
+    async def create_volume(
+        self,
+        pool: PoolDocument,
+        name: str,
+        capacity_bytes: int,
+        format_: str,
+        options: VolumeOptions = AS_THE_POOL,
+    ) -> Volume:
+        if options != AS_THE_POOL:
+            raise invalid_field("options", f"pool {pool.id} ({pool.storage_type}) has no options for its volumes")
         await self._files.run(_check_free, pool, name)
         xml = volume_xml(volume_file(name, format_), capacity_bytes, format_)
         await self._call(pool, _create, xml)

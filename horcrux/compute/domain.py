@@ -7,6 +7,7 @@ import msgspec
 
 from horcrux.compute.vm import Architecture, VmSpec
 from horcrux.ids import NodeId, VmId
+from horcrux.storage.volume import VolumeKind
 
 
 class Accel(StrEnum):
@@ -15,11 +16,12 @@ class Accel(StrEnum):
 
 
 class DomainDisk(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk of the spec with what QEMU opens. `path` is absolute; `format` qcow2, raw or vmdk."""
+    """A disk of the spec with what QEMU opens. `path` is as in `Volume.path`; `format` qcow2, raw or vmdk."""
 
     name: str
     path: str
     format: str
+    kind: VolumeKind = VolumeKind.FILE
 
 
 class DomainPlan(msgspec.Struct, frozen=True, kw_only=True):

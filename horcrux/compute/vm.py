@@ -73,6 +73,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     bus: DiskBus = DiskBus.VIRTIO
     cache: DiskCache = DiskCache.NONE
     format: str = "qcow2"
+    base: str | None = None
+    """The volume of the same pool that its volume is a linked clone of: a template's, which cannot go while this is here."""
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +148,8 @@ class VmDocument(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     seed: int = 0
     """Counts changes of the cloud-init seed; part of its instance id."""
+    user: str = ""
+    """Who made it; its disks count towards this user's quota."""
 
 
 class VmSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,11 @@ class PoolType(StrEnum):
 
 
 class PoolDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Kind `pool` in the Store. `target` is a folder for `dir`."""
+    """Kind `pool` in the Store.
+
+    `target` is what the pool stands on: a folder for `dir`, `<host>:<path>` for `nfs`, a dataset for `zfs`, a volume group for
+    `lvm`, the target's IQN for `iscsi`, Ceph's pool for `rbd`.
+    """
 
     id: PoolId
     name: str
@@ -27,16 +31,33 @@ class PoolDocument(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeId
     target: str
     created_at: float
+    options: dict[str, str] = {}
+    """What else its type needs, checked when it was made; no secrets but the names of files that hold them."""
+
+
+class Health(StrEnum):
+    """How far a pool can be trusted."""
+
+    GOOD = "good"
+    DEGRADED = "degraded"
+    """It works, but has lost redundancy or has met errors: somebody has to act."""
+    FAULTED = "faulted"
+    """It does not work."""
 
 
 class PoolSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes in bytes; `is_active` False means the host cannot reach it now and `reason` says why."""
+    """Sizes in bytes; `is_active` False means the host cannot reach it now and `reason` says why.
+
+    `problems` are sentences, each about one thing that somebody has to look after (a disk that is gone, checksum errors).
+    """
 
     id: PoolId
     is_active: bool
     total_bytes: int = 0
     available_bytes: int = 0
     reason: str = ""
+    health: Health = Health.GOOD
+    problems: tuple[str, ...] = ()
 
 
 # fmt: off

@@ -1,6 +1,7 @@
 """Volumes (disks of VMs) and images (what disks are begun from, and ISO files) of a pool."""
 
 import re
+from enum import StrEnum
 
 import msgspec
 
@@ -21,6 +22,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,126}\Z")
 
 
+class VolumeKind(StrEnum):
+    """What QEMU opens when it opens a volume."""
+
+    FILE = "file"
+    BLOCK = "block"
+    """A block device of the host."""
+    NETWORK = "network"
+    """An image behind a protocol that QEMU itself speaks."""
+
+
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """`capacity_bytes` is what a guest sees, `allocation_bytes` what the pool has given to it."""
 
@@ -30,7 +41,32 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     capacity_bytes: int
     allocation_bytes: int
     path: str
-    """What QEMU opens."""
+    """What QEMU opens: a file, a device, or `rbd:<pool>/<image>`."""
+    kind: VolumeKind = VolumeKind.FILE
+    base: str | None = None
+    """The volume of the same pool that this one is a linked clone of."""
+
+
+class VolumeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a volume is to be kept; None: as its pool says. What a kind of pool cannot do is refused (Invalid), never ignored."""
+
+    is_sparse: bool | None = None
+    """Space is taken when it is written to, not promised beforehand."""
+    block_size_bytes: int | None = None
+    """A power of two."""
+    compression: str | None = None
+    """A word of ZFS's: `lz4`, `zstd`, `off`, …"""
+
+
+AS_THE_POOL = VolumeOptions()
+
+
+class VolumeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """State of one volume at one time. `used_bytes` is what its deletion would free at least, None where the pool cannot tell."""
+
+    name: str
+    created_at: float
+    used_bytes: int | None = None
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
