@@ -236,6 +236,7 @@ class _Assembly:
         self._loops.run("task locks", self._locks.keep_alive(self._tasks.cut_all))
         self._loops.run("undo", self._tasks.recoveries.keep_trying())
         self._loops.run("audit", self._audit.run())
+        self._loops.run("health of pools", storage.watch.follow())
         undo.push_async_callback(self._audit.flush)
         self._loops.run("hypervisor", registry.follow())
         consoles, logs = await self._consoles(drivers, registry, auth)

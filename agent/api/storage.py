@@ -16,12 +16,14 @@ from horcrux.errors import Invalid
 from horcrux.paging import Page, page_of
 from horcrux.storage.bodies import (
     FetchImage,
+    FoundPoolView,
     ImageView,
     NewPool,
     NewVolume,
     PoolView,
     ResizeVolume,
     UploadQuery,
+    VolumeSnapshotView,
     VolumeView,
 )
 from horcrux.storage.volume import check_sha256
@@ -42,6 +44,9 @@ class StorageApi:
     async def list_pools(self, call: Call[Nothing, Page]) -> Reply:
         return Reply(body=page_of(await self._service.pools.views(), call.query, lambda pool: pool.id))
 
+    async def list_found(self, _call: Call[Nothing, Nothing]) -> Reply:
+        return Reply(body=await self._service.pools.found())
+
     async def get_pool(self, call: Call[Nothing, Nothing]) -> Reply:
         view = await self._service.pools.view(call.path["pool_id"])
         return Reply(body=view, revision=view.revision)
@@ -55,6 +60,9 @@ class StorageApi:
     async def list_volumes(self, call: Call[Nothing, Page]) -> Reply:
         views = await self._service.volumes.views(call.path["pool_id"])
         return Reply(body=page_of(views, call.query, lambda volume: volume.name))
+
+    async def list_volume_snapshots(self, call: Call[Nothing, Nothing]) -> Reply:
+        return Reply(body=await self._service.volumes.snapshots(call.path["pool_id"], call.path["name"]))
 
     async def create_volume(self, call: Call[NewVolume, Nothing]) -> Task:
         return await self._service.volumes.create(call.path["pool_id"], call.body, _asked(call))
@@ -140,6 +148,15 @@ def _pool_routes(api: StorageApi) -> Sequence[AnyRoute]:
         ),
         Route(
             "GET",
+            "/api/storage/found",
+            api.list_found,
+            scope=Scope.STORAGE_READ,
+            summary="List what of this host pools could be made on",
+            description="Imported zpools and volume groups, with their health and the pool that stands on each already.",
+            response=list[FoundPoolView],
+        ),
+        Route(
+            "GET",
             "/api/storage/{pool_id}",
             api.get_pool,
             scope=Scope.STORAGE_READ,
@@ -183,6 +200,15 @@ def _volume_routes(api: StorageApi) -> Sequence[AnyRoute]:
             status=201,
             audit="volume.create",
             task=True,
+        ),
+        Route(
+            "GET",
+            "/api/storage/{pool_id}/volumes/{name}/snapshots",
+            api.list_volume_snapshots,
+            scope=Scope.STORAGE_READ,
+            summary="List the snapshots of a volume",
+            description="Oldest first, whoever made them. Snapshots are made with the VM that has the volume.",
+            response=list[VolumeSnapshotView],
         ),
         Route(
             "POST",

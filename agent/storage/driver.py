@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from horcrux.errors import HostLacks
-from horcrux.storage.pool import PoolDocument, PoolSeen
+from horcrux.storage.pool import FoundPool, PoolDocument, PoolSeen
 from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeOptions, VolumeSnapshot
 
 Progress = Callable[[float], None]
@@ -43,7 +43,7 @@ class StorageDriver(Protocol):
         ...
 
     def image_folder(self, pool: PoolDocument) -> str | None:
-        """Where its images lie once it is open; None for a pool that holds nothing but volumes."""
+        """Where its images lie while it is open; None for a pool that holds nothing but volumes. From the document alone."""
         ...
 
     async def create_volume(
@@ -130,6 +130,15 @@ def clones_of(driver: StorageDriver, pool: PoolDocument) -> VolumeClones:
     if isinstance(driver, HasClones) and (ability := driver.clones(pool)) is not None:
         return ability
     raise HostLacks(f"pool {pool.id} ({pool.storage_type}) cannot make linked clones; make a full one", pool=pool.id)
+
+
+@runtime_checkable
+class FindsPools(Protocol):
+    """A driver that can say what of this host pools could be made on."""
+
+    async def found_pools(self) -> list[FoundPool]:
+        """By target; empty where there is nothing."""
+        ...
 
 
 @runtime_checkable

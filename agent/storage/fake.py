@@ -12,7 +12,7 @@ from agent.storage.driver import Progress
 from horcrux.errors import AlreadyExists, Conflict, NoSpace, NotFound, Unavailable, invalid_field
 from horcrux.ids import PoolId
 from horcrux.storage.image_check import HEAD_BYTES, Sniffed, sniff
-from horcrux.storage.pool import PoolDocument, PoolSeen
+from horcrux.storage.pool import FoundPool, PoolDocument, PoolSeen
 from horcrux.storage.volume import AS_THE_POOL, VOLUME_FORMATS, Volume, VolumeOptions, volume_file
 from horcrux.units import GIB
 
@@ -26,6 +26,7 @@ class FakeStorageDriver:
         self._active: set[PoolId] = set()
         self.undeletable: set[str] = set()
         """Volumes whose deletion fails, as on a disk that refuses."""
+        self.on_host: list[FoundPool] = []
 
     def stop_pool(self, pool: PoolId) -> None:
         """As when somebody stops the pool from outside."""
@@ -48,6 +49,9 @@ class FakeStorageDriver:
             id=pool.id, is_active=True, total_bytes=self._total_bytes, available_bytes=self._available_bytes(pool.id)
         )
 
+    async def found_pools(self) -> list[FoundPool]:
+        return sorted(self.on_host, key=lambda found: found.target)
+
     async def list_volumes(self, pool: PoolDocument) -> list[Volume]:
         return sorted(self._volumes(pool).values(), key=lambda v: v.name)
 
@@ -61,7 +65,7 @@ class FakeStorageDriver:
         return VOLUME_FORMATS
 
     def image_folder(self, pool: PoolDocument) -> str | None:
-        return pool.target
+        return f"{pool.target}/images"
 
     async def create_volume(
         self,

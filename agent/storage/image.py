@@ -1,4 +1,4 @@
-"""The images of a pool: `<target>/images/<name>`, beside each a JSON file in `.about` that says what it is.
+"""The images of a pool: `<folder>/<name>`, beside each a JSON file in `.about` that says what it is.
 
 receive -> <name>.part, hashed while it is written -> checksum -> checked by content -> .about/<name>.json -> renamed
     whatever fails, or dies, on the way leaves at most a `.part` or an `.about` without its image: `open` removes both
@@ -46,10 +46,10 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 class ImageStore:
     def __init__(
-        self, pool: PoolId, target: str, *, files: BlockingPool, qemu: QemuImg, clock: Clock, let_qemu_in: LetIn
+        self, pool: PoolId, folder: str, *, files: BlockingPool, qemu: QemuImg, clock: Clock, let_qemu_in: LetIn
     ) -> None:
         self._pool = pool
-        self._folder = Path(target, "images")
+        self._folder = Path(folder)
         self._about = self._folder / ".about"
         self._files = files
         self._qemu = qemu

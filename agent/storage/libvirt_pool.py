@@ -115,7 +115,7 @@ class LibvirtPoolDriver:
         return VOLUME_FORMATS
 
     def image_folder(self, pool: PoolDocument) -> str | None:
-        return pool.target
+        return f"{pool.target}/images"
 
     async def create_volume(
         self,

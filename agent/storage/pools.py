@@ -16,15 +16,26 @@ import msgspec
 
 from agent.asked import Asked
 from agent.events import Publisher
-from agent.storage.driver import StorageDriver
+from agent.storage.driver import FindsPools, HasClones, HasSnapshots, StorageDriver
 from agent.storage.image import ImageStore
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.clock import Clock
-from horcrux.errors import AlreadyExists, Busy, HorcruxError, InUse, NotFound, Stale, Unavailable, invalid_field
+from horcrux.errors import (
+    AlreadyExists,
+    Busy,
+    HorcruxError,
+    HostLacks,
+    InUse,
+    NotFound,
+    Stale,
+    Unavailable,
+    invalid_field,
+)
 from horcrux.ids import NodeId, PoolId, check_name
-from horcrux.storage.bodies import NewPool, PoolView, as_result
-from horcrux.storage.pool import PoolDocument, PoolSeen, PoolType, check_pool_target, overlaps
+from horcrux.storage.bodies import FoundPoolView, NewPool, PoolOffers, PoolView, as_result
+from horcrux.storage.pool import FoundPool, PoolDocument, PoolSeen, PoolType, overlaps
+from horcrux.storage.pool_options import check_pool
 from horcrux.store import Collection, Document, Store
 from horcrux.tasks import Task
 
@@ -39,7 +50,25 @@ class OpenPool(msgspec.Struct, frozen=True):
 
     document: PoolDocument
     driver: StorageDriver
-    images: ImageStore
+    image_store: ImageStore | None
+
+    @property
+    def images(self) -> ImageStore:
+        """HostLacks for a pool that holds nothing but volumes."""
+        if self.image_store is None:
+            words = f"pool {self.document.id} ({self.document.storage_type}) holds volumes only, no images"
+            raise HostLacks(words, pool=self.document.id)
+        return self.image_store
+
+    @property
+    def offers(self) -> PoolOffers:
+        """What can be done in it."""
+        return PoolOffers(
+            formats=self.driver.formats(self.document),
+            can_snapshot=isinstance(self.driver, HasSnapshots) and self.driver.snapshots(self.document) is not None,
+            can_clone=isinstance(self.driver, HasClones) and self.driver.clones(self.document) is not None,
+            holds_images=self.image_store is not None,
+        )
 
 
 class Pools:
@@ -54,7 +83,7 @@ class Pools:
         node_name: str,
         default_target: Path,
         clock: Clock,
-        images_of: Callable[[PoolDocument], ImageStore],
+        images_in: Callable[[PoolDocument, str], ImageStore],
     ) -> None:
         self._documents = Collection(store, "pool", PoolDocument)
         self._drivers = drivers
@@ -64,7 +93,7 @@ class Pools:
         self._node_name = node_name
         self._default_target = default_target
         self._clock = clock
-        self._images_of = images_of
+        self._images_in = images_in
         self._ours: dict[PoolId, OpenPool] = {}
         self._at_work: Counter[PoolId] = Counter()
         self._closing: set[PoolId] = set()
@@ -113,12 +142,34 @@ class Pools:
         documents = await self._documents.list()
         return list(await asyncio.gather(*(self._view(document) for document in documents)))
 
+    async def own_views(self) -> list[PoolView]:
+        """Of this node, by id."""
+        documents = [document for document in await self._documents.list() if document.value.node == self._node]
+        return list(await asyncio.gather(*(self._view(document) for document in documents)))
+
     async def view(self, pool_id: str) -> PoolView:
         return await self._view(await self._documents.get(pool_id))
 
+    async def found(self) -> list[FoundPoolView]:
+        """What of this host pools could be made on, with the pool that stands on it (or on a part of it) already."""
+        finders = {id(driver): driver for driver in self._drivers.values() if isinstance(driver, FindsPools)}
+        found = [pool for driver in finders.values() for pool in await driver.found_pools()]
+        return [FoundPoolView.of(pool, self._pool_on(pool)) for pool in sorted(found, key=lambda f: f.target)]
+
+    def _pool_on(self, found: FoundPool) -> str | None:
+        for pool in self._ours.values():
+            document = pool.document
+            if document.storage_type is found.storage_type and overlaps(document.target, found.target):
+                return document.id
+        return None
+
     async def tell(self, pool_id: PoolId) -> None:
         """Whoever listens knows how the pool is now."""
-        self._events.publish("pool", pool_id, await self.view(pool_id), Scope.STORAGE_READ)
+        self.publish(await self.view(pool_id))
+
+    def publish(self, view: PoolView) -> None:
+        """Whoever listens knows this."""
+        self._events.publish("pool", view.id, view, Scope.STORAGE_READ)
 
     async def create(self, order: NewPool, asked: Asked) -> Task:
         document = await self._checked(order)
@@ -129,7 +180,7 @@ class Pools:
                 document
             )  # again, under the lock: opening it would lead another's name to our folder
             await run.undo("pool.remove", document=msgspec.json.encode(document).decode())
-            await run.stage(f"opening folder {document.target}", 0.2)
+            await run.stage(f"opening {document.target}", 0.2)
             pool = self._serve(document)
             await self._open(pool)
             await run.stage("recording it", 0.8)
@@ -173,12 +224,15 @@ class Pools:
         name = order.id if order.name is None else order.name
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise invalid_field("name", "1 to 100 printable characters")
+        storage_type = PoolType(order.storage_type)
+        target, options = check_pool(storage_type, order.target, order.options)
         return PoolDocument(
             id=PoolId(id_),
             name=name,
-            storage_type=PoolType(order.storage_type),
+            storage_type=storage_type,
             node=self._node,
-            target=check_pool_target(order.target, "target"),
+            target=target,
+            options=options,
             created_at=self._clock.now(),
         )
 
@@ -186,8 +240,9 @@ class Pools:
         if await self._documents.find(document.id) is not None:
             raise AlreadyExists(f"pool {document.id} exists already", kind="pool", id=document.id)
         for other in self._ours.values():
-            if overlaps(document.target, other.document.target):
-                words = f"{document.target} lies in or around the folder of pool {other.document.id}"
+            is_alike = other.document.storage_type is document.storage_type
+            if is_alike and overlaps(document.target, other.document.target):
+                words = f"{document.target} lies in or around {other.document.target} of pool {other.document.id}"
                 raise invalid_field("target", words)
 
     async def _make_default(self, taken: set[PoolId]) -> PoolDocument:
@@ -209,11 +264,13 @@ class Pools:
         driver = self._drivers.get(document.storage_type)
         if driver is None:
             raise Unavailable(f"pool {document.id} is of type {document.storage_type}, which this host does not offer")
-        return OpenPool(document, driver, self._images_of(document))
+        folder = driver.image_folder(document)
+        return OpenPool(document, driver, None if folder is None else self._images_in(document, folder))
 
     async def _open(self, pool: OpenPool) -> None:
         await pool.driver.open(pool.document)
-        await pool.images.open()
+        if pool.image_store is not None:
+            await pool.image_store.open()
 
     async def _try_open(self, document: PoolDocument) -> None:
         try:
@@ -230,8 +287,9 @@ class Pools:
             seen = PoolSeen(id=document.value.id, is_active=False, reason="this agent does not serve it")
         else:
             seen = PoolSeen(id=document.value.id, is_active=False, reason=f"it is a pool of node {document.value.node}")
-        is_ours = document.value.node == self._node
-        return PoolView.of(document.value, document.revision, seen, self._node_name if is_ours else document.value.node)
+        node_name = self._node_name if document.value.node == self._node else document.value.node
+        offers = PoolOffers() if pool is None else pool.offers
+        return PoolView.of(document.value, document.revision, seen, node_name, offers)
 
     async def _check_empty(self, pool: OpenPool) -> None:
         id_ = pool.document.id
@@ -240,7 +298,7 @@ class Pools:
         if not (await pool.driver.look(pool.document)).is_active:
             await self._open(pool)
         volumes = [v.name for v in await pool.driver.list_volumes(pool.document)]
-        images = [i.name for i in await pool.images.all()]
+        images = [] if pool.image_store is None else [i.name for i in await pool.image_store.all()]
         if volumes or images:
             held = [f"volume {n}" for n in volumes] + [f"image {n}" for n in images]
             more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""

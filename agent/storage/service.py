@@ -11,6 +11,7 @@ from agent.blocking import BlockingPool
 from agent.events import Publisher
 from agent.storage.driver import Progress, StorageDriver
 from agent.storage.fetch import Fetcher
+from agent.storage.health import PoolWatch
 from agent.storage.image import ImageStore
 from agent.storage.images import Images
 from agent.storage.pools import Pools
@@ -24,7 +25,7 @@ from horcrux.compute.vm import CloudInit
 from horcrux.errors import NotFound
 from horcrux.ids import NodeId, PoolId, VmId
 from horcrux.storage.pool import PoolDocument, PoolType
-from horcrux.storage.volume import VOLUME_FORMATS, Image, Volume
+from horcrux.storage.volume import Image, Volume
 from horcrux.store import Store
 
 
@@ -49,8 +50,8 @@ class StorageService:
         self._files = BlockingPool("storage-files", 4)
         qemu = QemuImg(self._files)
 
-        def images_of(pool: PoolDocument) -> ImageStore:
-            return ImageStore(pool.id, pool.target, files=self._files, qemu=qemu, clock=clock, let_qemu_in=let_qemu_in)
+        def images_in(pool: PoolDocument, folder: str) -> ImageStore:
+            return ImageStore(pool.id, folder, files=self._files, qemu=qemu, clock=clock, let_qemu_in=let_qemu_in)
 
         self.pools = Pools(
             store,
@@ -61,10 +62,11 @@ class StorageService:
             node_name=node_name,
             default_target=state_dir / "pools" / "local",
             clock=clock,
-            images_of=images_of,
+            images_in=images_in,
         )
         self.volumes = Volumes(self.pools, tasks, events, uses)
         self.images = Images(self.pools, tasks, events, uses, Fetcher(self._files, image_folders))
+        self.watch = PoolWatch(self.pools.own_views, self.pools.publish, clock)
         self.tasks = tasks
         self._seeds = SeedStore(state_dir / "seeds", self._files, let_qemu_in)
 
@@ -94,7 +96,7 @@ class StorageService:
 
         Whoever calls holds the lock `volume/<pool>/<name>`, has found the name free and recorded the undo, in this order.
         """
-        return await self.volumes.make(pool_id, name, size_bytes, image, VOLUME_FORMATS[0], progress)
+        return await self.volumes.make(pool_id, name, size_bytes, image, progress)
 
     async def delete_disk(self, pool_id: PoolId, name: str) -> None:
         """Gone, also when it was gone before, or with its pool; who uses it is not asked."""

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 
 from agent.asked import Asked
 from agent.events import Publisher
-from agent.storage.driver import Progress
+from agent.storage.driver import Progress, snapshots_of
 from agent.storage.pools import OpenPool, Pools
 from agent.storage.ports import VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import AlreadyExists, InUse, NotFound, invalid_field
-from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeView, as_result
+from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeSnapshotView, VolumeView, as_result
 from horcrux.storage.image_check import qemu_format
-from horcrux.storage.volume import Image, Volume, check_size_gb, check_volume_format, check_volume_name
+from horcrux.storage.volume import AS_THE_POOL, Image, Volume, VolumeOptions, check_size_gb, check_volume_name
 from horcrux.tasks import Task
 from horcrux.units import bytes_to_gib
 
@@ -39,11 +39,23 @@ class Volumes:
         async with self._pools.using(pool_id) as pool:
             volumes = await pool.driver.list_volumes(pool.document)
         uses = self._uses.uses(pool_id)
-        return [VolumeView.of(volume, uses.get(volume.name)) for volume in volumes]
+        clones: dict[str, list[str]] = {}
+        for volume in volumes:
+            if volume.base is not None:
+                clones.setdefault(volume.base, []).append(volume.name)
+        return [VolumeView.of(volume, uses.get(volume.name), tuple(clones.get(volume.name, ()))) for volume in volumes]
+
+    async def snapshots(self, pool_id: str, name: str) -> list[VolumeSnapshotView]:
+        """Of one volume, oldest first; NotFound, HostLacks."""
+        async with self._pools.using(pool_id) as pool:
+            await pool.driver.find_volume(pool.document, check_volume_name(name, "name"))
+            found = await snapshots_of(pool.driver, pool.document).list_snapshots(pool.document, name)
+        return [VolumeSnapshotView.of(snapshot) for snapshot in found]
 
     async def create(self, pool_id: str, order: NewVolume, asked: Asked) -> Task:
         name = check_volume_name(order.name, "name")
-        check_volume_format(order.format, "format")
+        format_ = self._format(pool_id, order.format)
+        options = order.options or AS_THE_POOL
         if order.size_gb is None and order.image is None:
             raise invalid_field("size_gb", "needed, unless the volume begins from an image")
         size_bytes = None if order.size_gb is None else check_size_gb(order.size_gb, "size_gb")
@@ -51,13 +63,17 @@ class Volumes:
             raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
         if order.image is not None:
             check_fits(await self._image(pool_id, order.image, "image"), size_bytes, "size_gb")
+            if options != AS_THE_POOL:
+                raise invalid_field(
+                    "options", "for empty volumes; one that begins from an image is kept as its pool says"
+                )
 
         async def body(run: TaskRun) -> Mapping[str, object]:
             if await self.exists(pool_id, name):
                 raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
             await run.undo("volume.delete", pool=pool_id, name=name)
             await run.stage(f"making volume {name}" + (f" from image {order.image}" if order.image else ""))
-            volume = await self.make(pool_id, name, size_bytes, order.image, order.format, run.progress)
+            volume = await self.make(pool_id, name, size_bytes, order.image, run.progress, format_, options)
             await run.commit()
             return self._told(volume)
 
@@ -108,14 +124,22 @@ class Volumes:
         return True
 
     async def make(
-        self, pool_id: str, name: str, size_bytes: int | None, image: str | None, format_: str, progress: Progress
+        self,
+        pool_id: str,
+        name: str,
+        size_bytes: int | None,
+        image: str | None,
+        progress: Progress,
+        format_: str | None = None,
+        options: VolumeOptions = AS_THE_POOL,
     ) -> Volume:
         """A new volume, empty or begun from an image. Who calls has recorded how it is undone."""
         async with self._pools.using(pool_id) as pool:
+            format_ = format_ or pool.driver.formats(pool.document)[0]
             if image is not None:
                 volume = await self._fill(pool, name, size_bytes, image, format_, progress)
             elif size_bytes is not None:
-                volume = await pool.driver.create_volume(pool.document, name, size_bytes, format_)
+                volume = await pool.driver.create_volume(pool.document, name, size_bytes, format_, options)
             else:
                 raise invalid_field("size_gb", "needed, unless the volume begins from an image")
         self._told(volume)
@@ -139,6 +163,14 @@ class Volumes:
         if size_bytes is not None and size_bytes > volume.capacity_bytes:
             volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
         return volume
+
+    def _format(self, pool_id: str, wanted: str | None) -> str | None:
+        """`wanted`, when volumes of the pool can have it; None: what the pool makes by itself."""
+        pool = self._pools.find(pool_id)
+        formats = pool.driver.formats(pool.document)
+        if wanted is not None and wanted not in formats:
+            raise invalid_field("format", f"pool {pool_id} makes volumes in {', '.join(formats)}")
+        return wanted
 
     async def _image(self, pool_id: str, name: str, field: str) -> Image:
         async with self._pools.using(pool_id) as pool:

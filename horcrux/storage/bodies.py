@@ -4,19 +4,21 @@ from typing import Self
 
 import msgspec
 
-from horcrux.storage.pool import PoolDocument, PoolSeen, PoolType
-from horcrux.storage.volume import Image, Volume, VolumeUse
+from horcrux.storage.pool import FoundPool, Health, PoolDocument, PoolSeen, PoolType
+from horcrux.storage.volume import Image, Volume, VolumeKind, VolumeOptions, VolumeSnapshot, VolumeUse
 from horcrux.units import GIB, bytes_to_gib
 
 
 class NewPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`target` is a folder of the node for `dir`; it is made when it does not exist."""
+    """`target`: a folder of the node for `dir` (made when it does not exist), `<host>:<path>` for `nfs`, a dataset for `zfs`, a
+    volume group for `lvm`, the target's IQN for `iscsi`, Ceph's pool for `rbd`. `options` are those of its type."""
 
     id: str
     name: str | None = None
     """None: as the id."""
     storage_type: str = PoolType.DIR.value
     target: str
+    options: dict[str, str] = {}
 
 
 class NewVolume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,8 +26,11 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: str
     size_gb: float | None = None
-    format: str = "qcow2"
+    format: str | None = None
+    """None: what the pool makes by itself."""
     image: str | None = None
+    options: VolumeOptions | None = None
+    """None: as the pool says."""
 
 
 class ResizeVolume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +51,43 @@ class UploadQuery(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
+class PoolOffers(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be done in a pool; nothing where this node does not serve it."""
+
+    formats: tuple[str, ...] = ()
+    can_snapshot: bool = False
+    can_clone: bool = False
+    holds_images: bool = False
+
+
+class FoundPoolView(msgspec.Struct, frozen=True, kw_only=True):
+    """Something of the host that a pool can stand on; `pool` already does."""
+
+    storage_type: PoolType
+    target: str
+    total_bytes: int
+    available_bytes: int
+    health: Health
+    problems: tuple[str, ...]
+    pool: str | None
+
+    @classmethod
+    def of(cls, found: FoundPool, pool: str | None) -> Self:
+        return cls(**msgspec.structs.asdict(found), pool=pool)
+
+
+class VolumeSnapshotView(msgspec.Struct, frozen=True, kw_only=True):
+    """`used_bytes`: what its deletion would free at least; None where the pool cannot tell."""
+
+    name: str
+    created_at: int
+    used_bytes: int | None
+
+    @classmethod
+    def of(cls, snapshot: VolumeSnapshot) -> Self:
+        return cls(name=snapshot.name, created_at=int(snapshot.created_at), used_bytes=snapshot.used_bytes)
+
+
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """`available` and `total` are whole GiB, as the document has them; the bytes stand beside them."""
 
@@ -61,12 +103,22 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
     reason: str
     """Why it is not active."""
+    health: Health
+    problems: tuple[str, ...]
+    """Sentences about what somebody has to look after."""
+    options: dict[str, str]
+    formats: tuple[str, ...]
+    """Of the volumes that can be made in it; the first is the default."""
+    can_snapshot: bool
+    can_clone: bool
+    """Whether it makes linked clones."""
+    holds_images: bool
     created_at: int
     revision: int
     """The ETag's number, for If-Match."""
 
     @classmethod
-    def of(cls, pool: PoolDocument, revision: int, seen: PoolSeen, node_name: str) -> Self:
+    def of(cls, pool: PoolDocument, revision: int, seen: PoolSeen, node_name: str, offers: PoolOffers) -> Self:
         return cls(
             id=pool.id,
             name=pool.name,
@@ -79,6 +131,13 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
             target=pool.target,
             is_active=seen.is_active,
             reason=seen.reason,
+            health=seen.health if seen.is_active else Health.FAULTED,
+            problems=seen.problems,
+            options=pool.options,
+            formats=offers.formats,
+            can_snapshot=offers.can_snapshot,
+            can_clone=offers.can_clone,
+            holds_images=offers.holds_images,
             created_at=int(pool.created_at),
             revision=revision,
         )
@@ -93,10 +152,15 @@ class VolumeView(msgspec.Struct, frozen=True, kw_only=True):
     size_gb: float
     capacity_bytes: int
     allocation_bytes: int
+    kind: VolumeKind
+    base: str | None
+    """The volume that this one is a linked clone of."""
+    clones: tuple[str, ...]
+    """The linked clones that stand on it."""
     used_by: VolumeUse | None
 
     @classmethod
-    def of(cls, volume: Volume, use: VolumeUse | None) -> Self:
+    def of(cls, volume: Volume, use: VolumeUse | None, clones: tuple[str, ...] = ()) -> Self:
         return cls(
             name=volume.name,
             pool=volume.pool,
@@ -104,6 +168,9 @@ class VolumeView(msgspec.Struct, frozen=True, kw_only=True):
             size_gb=bytes_to_gib(volume.capacity_bytes),
             capacity_bytes=volume.capacity_bytes,
             allocation_bytes=volume.allocation_bytes,
+            kind=volume.kind,
+            base=volume.base,
+            clones=clones,
             used_by=use,
         )
 

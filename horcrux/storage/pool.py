@@ -84,6 +84,17 @@ def check_pool_target(value: str, field: str) -> str:
     return path
 
 
+class FoundPool(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pool of ours could stand on: a zpool, a volume group. `target` as `PoolDocument.target` has it."""
+
+    storage_type: PoolType
+    target: str
+    total_bytes: int
+    available_bytes: int
+    health: Health = Health.GOOD
+    problems: tuple[str, ...] = ()
+
+
 def overlaps(one: str, other: str) -> bool:
-    """Whether one of two normalised folders is the other, or lies in it."""
+    """Whether one of two normalised folders (or datasets) is the other, or lies in it."""
     return one == other or one.startswith(other + "/") or other.startswith(one + "/")

@@ -47,7 +47,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """The volume of the same pool that this one is a linked clone of."""
 
 
-class VolumeOptions(msgspec.Struct, frozen=True, kw_only=True):
+class VolumeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a volume is to be kept; None: as its pool says. What a kind of pool cannot do is refused (Invalid), never ignored."""
 
     is_sparse: bool | None = None
@@ -107,12 +107,6 @@ def check_size_gb(value: float, field: str) -> int:
     if not 0 < value <= MAX_SIZE_GB:
         raise invalid_field(field, f"a size in GiB above 0 and up to {MAX_SIZE_GB}")
     return max(gib_to_bytes(value), MIB)
-
-
-def check_volume_format(value: str, field: str) -> str:
-    if value not in VOLUME_FORMATS:
-        raise invalid_field(field, f"one of {', '.join(VOLUME_FORMATS)}")
-    return value
 
 
 def check_sha256(value: str, field: str) -> str:

@@ -76,15 +76,57 @@ async def test_volumes_are_made_resized_listed_and_deleted(agent: StubAgent) -> 
     agent.answer(f"POST {base}", row, 201)
     agent.answer(f"POST {base}/v/resize", row)
     agent.answer(f"DELETE {base}/v", None, 204)
-    agent.answer(f"GET {base}", [{**row, "used_by": {"vm_id": "vm-1", "disk": "disk0"}}])
+    agent.answer(f"GET {base}", [{**row, "base": "base-7", "used_by": {"vm_id": "vm-1", "disk": "disk0"}}])
     assert (await agent.horcrux("volume", "create", "v", "--size", "1.5")).code == 0
     assert agent.find(f"POST {base}").json == {"name": "v", "size_gb": 1.5}
     assert (await agent.horcrux("volume", "resize", "v", "--size", "2")).code == 0
     assert agent.find(f"POST {base}/v/resize").json == {"size_gb": 2}
     listed = await agent.horcrux("volume", "list")
-    assert listed.out.splitlines()[1].split() == ["v", "qcow2", "1", "GiB", "192", "KiB", "vm-1", "(disk0)"]
+    assert listed.out.splitlines()[1].split() == ["v", "qcow2", "1", "GiB", "192", "KiB", "base-7", "vm-1", "(disk0)"]
     assert (await agent.horcrux("volume", "delete", "v", "-y")).code == 0
     assert (await agent.horcrux("volume", "create", "v")).code == 2
+
+
+async def test_a_volume_is_made_as_its_options_say(agent: StubAgent) -> None:
+    agent.answer("POST /api/storage/tank/volumes", {"name": "v"}, 201)
+    words = ["--size", "1", "--thick", "--block-size", "16", "--compression", "zstd", "--format", "raw"]
+    assert (await agent.horcrux("volume", "create", "v", "--pool", "tank", *words)).code == 0
+    assert agent.find("POST /api/storage/tank/volumes").json == {
+        "name": "v",
+        "size_gb": 1,
+        "format": "raw",
+        "options": {"is_sparse": False, "block_size_bytes": 16384, "compression": "zstd"},
+    }
+
+
+async def test_snapshots_of_a_volume_are_listed(agent: StubAgent) -> None:
+    rows = [{"name": "before", "created_at": 1_700_000_000, "used_bytes": 1 << 20}]
+    agent.answer("GET /api/storage/local/volumes/v/snapshots", rows)
+    listed = await agent.horcrux("volume", "snapshots", "v")
+    assert listed.out.splitlines()[1].split()[0] == "before"
+    assert "1 MiB" in listed.out
+
+
+async def test_a_pool_is_made_with_the_options_of_its_type(agent: StubAgent) -> None:
+    agent.answer("POST /api/storage", {"id": "tank"}, 201)
+    words = ["--type", "zfs", "--target", "tank/vms", "-o", "compression=zstd", "-o", "sparse=no"]
+    assert (await agent.horcrux("storage", "create", "tank", *words)).code == 0
+    options = {"compression": "zstd", "sparse": "no"}
+    body = {"id": "tank", "storage_type": "zfs", "target": "tank/vms", "options": options}
+    assert agent.find("POST /api/storage").json == body
+    wrong = await agent.horcrux("storage", "create", "tank", *words[:4], "-o", "compression")
+    assert wrong.code == 2
+    assert "KEY=VALUE" in wrong.err
+
+
+async def test_what_is_wrong_with_a_pool_stands_in_the_list(agent: StubAgent) -> None:
+    row = {"storage_type": "zfs", "available_bytes": 1, "total_bytes": 2, "node": "alpha", "is_active": True}
+    sick = {**row, "id": "tank", "target": "tank", "health": "degraded", "problems": ["disk vdb is gone"]}
+    agent.answer("GET /api/storage", [{**row, "id": "a", "target": "a", "health": "good", "problems": []}, sick])
+    out = (await agent.horcrux("storage", "list")).out
+    assert "degraded: disk vdb is gone" in out
+    agent.answer("GET /api/storage/found", [{**sick, "pool": None}])
+    assert "degraded: disk vdb is gone" in (await agent.horcrux("storage", "found")).out
 
 
 async def test_a_pool_is_made_of_a_folder_and_forgotten(agent: StubAgent) -> None:

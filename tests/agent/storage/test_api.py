@@ -164,7 +164,7 @@ async def test_strange_names_in_the_path_are_refused(served: Served) -> None:
 
 def test_every_call_has_a_scope_and_every_change_an_audit_action(bench: Bench) -> None:
     table = routes(bench.service)
-    assert len(table) == 12
+    assert len(table) == 14
     for route in table:
         assert (route.audit is not None) == (route.method != "GET")
 

@@ -10,7 +10,7 @@ from cluster.store.memory import MemoryStore
 from horcrux.errors import AlreadyExists, InUse, InvalidFields, NotFound, Stale
 from horcrux.ids import NodeId, PoolId
 from horcrux.storage.bodies import NewPool, NewVolume
-from horcrux.storage.pool import PoolDocument, PoolType
+from horcrux.storage.pool import FoundPool, Health, PoolDocument, PoolType
 from horcrux.store import Collection, Entry
 from horcrux.units import GIB
 from tests.agent.storage.bench import ADA, NODE, Bench, leave_unfinished, pieces, running
@@ -254,3 +254,22 @@ async def test_who_comes_second_with_a_pools_id_does_not_lead_it_to_another_fold
         assert (await bench.failed(await second))[0] == "already_exists"
         assert driver.by_id["fast"] == str(tmp_path / "first")
         assert (await bench.service.pools.view("fast")).is_active
+
+
+async def test_what_was_found_on_the_host_names_the_pool_that_stands_on_it(tmp_path: Path) -> None:
+    driver = FakeStorageDriver()
+    driver.on_host = [
+        FoundPool(storage_type=PoolType.DIR, target=str(tmp_path), total_bytes=2, available_bytes=1),
+        FoundPool(storage_type=PoolType.DIR, target="/elsewhere", total_bytes=2, available_bytes=1),
+        FoundPool(storage_type=PoolType.ZFS, target="tank", total_bytes=2, available_bytes=1, problems=("disk gone",)),
+    ]
+    async with running(tmp_path, driver=driver) as bench:
+        found = {one.target: one.pool for one in await bench.service.pools.found()}
+        assert found == {str(tmp_path): "local", "/elsewhere": None, "tank": None}
+
+
+async def test_the_view_says_what_can_be_done_in_a_pool(bench: Bench) -> None:
+    (pool,) = await bench.service.pools.views()
+    assert pool.formats == ("qcow2", "raw")
+    assert pool.holds_images
+    assert (pool.health, pool.problems) == (Health.GOOD, ())

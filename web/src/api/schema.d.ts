@@ -399,6 +399,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/storage/found": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what of this host pools could be made on
+         * @description Imported zpools and volume groups, with their health and the pool that stands on each already.
+         */
+        get: operations["getStorageFound"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/storage/{pool_id}": {
         parameters: {
             query?: never;
@@ -435,6 +455,26 @@ export interface paths {
          * @description Empty, or begun from an image of the pool (it is converted to `format`).
          */
         post: operations["postStoragePoolIdVolumes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/storage/{pool_id}/volumes/{name}/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the snapshots of a volume
+         * @description Oldest first, whoever made them. Snapshots are made with the VM that has the volume.
+         */
+        get: operations["getStoragePoolIdVolumesNameSnapshots"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -822,7 +862,7 @@ export interface components {
          */
         TaskState: "cancelled" | "completed" | "failed" | "queued" | "running";
         /** Health */
-        Health: {
+        "agent.api.health.Health": {
             ok: boolean;
         };
         /** Login */
@@ -1210,6 +1250,18 @@ export interface components {
             is_active: boolean;
             /** @description Why it is not active. */
             reason: string;
+            health: components["schemas"]["horcrux.storage.pool.Health"];
+            /** @description Sentences about what somebody has to look after. */
+            problems: string[];
+            options: {
+                [key: string]: string;
+            };
+            /** @description Of the volumes that can be made in it; the first is the default. */
+            formats: string[];
+            can_snapshot: boolean;
+            /** @description Whether it makes linked clones. */
+            can_clone: boolean;
+            holds_images: boolean;
             created_at: number;
             /** @description The ETag's number, for If-Match. */
             revision: number;
@@ -1220,8 +1272,15 @@ export interface components {
          */
         PoolType: "dir" | "iscsi" | "lvm" | "nfs" | "rbd" | "zfs";
         /**
+         * Health
+         * @description How far a pool can be trusted.
+         * @enum {unknown}
+         */
+        "horcrux.storage.pool.Health": "degraded" | "faulted" | "good";
+        /**
          * NewPool
-         * @description `target` is a folder of the node for `dir`; it is made when it does not exist.
+         * @description `target`: a folder of the node for `dir` (made when it does not exist), `<host>:<path>` for `nfs`, a dataset for `zfs`, a
+         *     volume group for `lvm`, the target's IQN for `iscsi`, Ceph's pool for `rbd`. `options` are those of its type.
          */
         NewPool: {
             id: string;
@@ -1233,6 +1292,23 @@ export interface components {
             /** @default dir */
             storage_type?: string;
             target: string;
+            /** @default {} */
+            options?: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * FoundPoolView
+         * @description Something of the host that a pool can stand on; `pool` already does.
+         */
+        FoundPoolView: {
+            storage_type: components["schemas"]["PoolType"];
+            target: string;
+            total_bytes: number;
+            available_bytes: number;
+            health: components["schemas"]["horcrux.storage.pool.Health"];
+            problems: string[];
+            pool: string | null;
         };
         /**
          * VolumeView
@@ -1245,8 +1321,19 @@ export interface components {
             size_gb: number;
             capacity_bytes: number;
             allocation_bytes: number;
+            kind: components["schemas"]["VolumeKind"];
+            /** @description The volume that this one is a linked clone of. */
+            base: string | null;
+            /** @description The linked clones that stand on it. */
+            clones: string[];
             used_by: components["schemas"]["VolumeUse"] | null;
         };
+        /**
+         * VolumeKind
+         * @description What QEMU opens when it opens a volume.
+         * @enum {unknown}
+         */
+        VolumeKind: "block" | "file" | "network";
         /**
          * VolumeUse
          * @description Who holds a volume, for the refusal of its deletion.
@@ -1263,10 +1350,48 @@ export interface components {
             name: string;
             /** @default null */
             size_gb?: number | null;
-            /** @default qcow2 */
-            format?: string;
+            /**
+             * @description null: what the pool makes by itself.
+             * @default null
+             */
+            format?: string | null;
             /** @default null */
             image?: string | null;
+            /**
+             * @description null: as the pool says.
+             * @default null
+             */
+            options?: components["schemas"]["VolumeOptions"] | null;
+        };
+        /**
+         * VolumeOptions
+         * @description How a volume is to be kept; null: as its pool says. What a kind of pool cannot do is refused (Invalid), never ignored.
+         */
+        VolumeOptions: {
+            /**
+             * @description Space is taken when it is written to, not promised beforehand.
+             * @default null
+             */
+            is_sparse?: boolean | null;
+            /**
+             * @description A power of two.
+             * @default null
+             */
+            block_size_bytes?: number | null;
+            /**
+             * @description A word of ZFS's: `lz4`, `zstd`, `off`, …
+             * @default null
+             */
+            compression?: string | null;
+        };
+        /**
+         * VolumeSnapshotView
+         * @description `used_bytes`: what its deletion would free at least; null where the pool cannot tell.
+         */
+        VolumeSnapshotView: {
+            name: string;
+            created_at: number;
+            used_bytes: number | null;
         };
         /** ResizeVolume */
         ResizeVolume: {
@@ -1538,7 +1663,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Health"];
+                    "application/json": components["schemas"]["agent.api.health.Health"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -2742,6 +2867,31 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    getStorageFound: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundPoolView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
     getStoragePoolId: {
         parameters: {
             query?: never;
@@ -2911,6 +3061,35 @@ export interface operations {
             409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getStoragePoolIdVolumesNameSnapshots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                pool_id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeSnapshotView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             default: components["responses"]["Error"];
         };
