@@ -48,9 +48,7 @@ def create_pool(
     ],
     kind: Annotated[str, typer.Option("--type", help="dir, zfs, nfs, lvm, iscsi or rbd")] = "dir",
     name: Annotated[str | None, typer.Option(help="For people; else the id.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="KEY=VALUE, of its type; repeat it.")
-    ] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE, of its type; repeat it.")] = None,
 ) -> None:
     """Make a pool."""
     body: dict[str, object] = {"id": pool, "storage_type": kind, "target": target}

@@ -109,12 +109,12 @@ async def test_snapshots_of_a_volume_are_listed(agent: StubAgent) -> None:
 
 async def test_a_pool_is_made_with_the_options_of_its_type(agent: StubAgent) -> None:
     agent.answer("POST /api/storage", {"id": "tank"}, 201)
-    words = ["--type", "zfs", "--target", "tank/vms", "-o", "compression=zstd", "-o", "sparse=no"]
+    words = ["--type", "zfs", "--target", "tank/vms", "--option", "compression=zstd", "--option", "sparse=no"]
     assert (await agent.horcrux("storage", "create", "tank", *words)).code == 0
     options = {"compression": "zstd", "sparse": "no"}
     body = {"id": "tank", "storage_type": "zfs", "target": "tank/vms", "options": options}
     assert agent.find("POST /api/storage").json == body
-    wrong = await agent.horcrux("storage", "create", "tank", *words[:4], "-o", "compression")
+    wrong = await agent.horcrux("storage", "create", "tank", *words[:4], "--option", "compression")
     assert wrong.code == 2
     assert "KEY=VALUE" in wrong.err
 
