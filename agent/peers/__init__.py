@@ -1,0 +1,1 @@
+"""The channel between nodes: who is trusted, the listener, the client."""
