@@ -10,6 +10,7 @@
     |   +-- AlreadyExists           409 already_exists
     |   +-- Busy                    409 busy                another task holds it; names the task
     |   +-- InUse                   409 in_use              something depends on it; names what
+    |   +-- QuotaExceeded           409 quota_exceeded      it would take more than a quota allows; has the numbers
     +-- Stale                       412 stale               If-Match names an older revision
     +-- TooLarge                    413 too_large
     +-- Unprocessable               422 unprocessable       an idempotency key used for another body
@@ -96,6 +97,10 @@ class Busy(Conflict):
 
 class InUse(Conflict):
     code = "in_use"
+
+
+class QuotaExceeded(Conflict):
+    code = "quota_exceeded"
 
 
 class Stale(HorcruxError):
