@@ -11,6 +11,7 @@
     |   +-- Busy                    409 busy                another task holds it; names the task
     |   +-- InUse                   409 in_use              something depends on it; names what
     |   +-- QuotaExceeded           409 quota_exceeded      it would take more than a quota allows; has the numbers
+    |   +-- Diverged                409 diverged            a replica is not what was sent to it; names the snapshot
     +-- Stale                       412 stale               If-Match names an older revision
     +-- TooLarge                    413 too_large
     +-- Unprocessable               422 unprocessable       an idempotency key used for another body
@@ -101,6 +102,10 @@ class InUse(Conflict):
 
 class QuotaExceeded(Conflict):
     code = "quota_exceeded"
+
+
+class Diverged(Conflict):
+    code = "diverged"
 
 
 class Stale(HorcruxError):
