@@ -1,0 +1,130 @@
+"""The keeper of a run, seen from outside: begun, asked, ended."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TypedDict
+
+import msgspec
+
+from tests.lab.harness.shape import REPOSITORY, Run
+
+PREFIX = "horcrux-lab-"
+_START_PATIENCE_S = 120.0
+_END_PATIENCE_S = 60.0
+_POLL_S = 0.05
+
+
+class LabError(Exception):
+    """The lab could not be opened, or its keeper is gone."""
+
+
+class GuestStatus(TypedDict):
+    pid: int
+    """0 while it is off."""
+    ssh_port: int
+
+
+class Status(TypedDict):
+    keeper: int
+    guests: dict[str, GuestStatus]
+
+
+def fill_folder(folder: Path, run: Run) -> None:
+    """The run's file and each guest's disks."""
+    (folder / "run.json").write_bytes(msgspec.json.encode(run))
+    for k in range(1, run.shape.guests + 1):
+        guest = folder / f"n{k}"
+        guest.mkdir()
+        _disk("-b", f"{run.image}/disk.raw", "-F", "raw", str(guest / "root.qcow2"))
+        for n, size in enumerate(run.shape.disks, 1):
+            _disk(str(guest / f"disk{n}.qcow2"), size)
+
+
+def _disk(*words: str) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *words], check=True)
+
+
+def start_keeper(folder: Path) -> None:
+    """The keeper has powered the guests on and answers. It belongs to no terminal and holds nothing of ours open."""
+    with (folder / "keeper.log").open("ab") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "tests.lab.harness.keeper", str(folder)],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (folder / "keeper.pid").write_text(str(keeper.pid))
+    deadline = time.monotonic() + _START_PATIENCE_S
+    while not (folder / "ctl").exists():
+        if keeper.poll() is not None or time.monotonic() > deadline:
+            raise LabError(f"the keeper did not start: {(folder / 'keeper.log').read_text()[-2000:]}")
+        time.sleep(_POLL_S)
+
+
+def ask_keeper(folder: Path, line: str) -> Status:
+    """How things are after it did what `line` says."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(120)
+        try:
+            sock.connect(str(folder / "ctl"))
+            sock.sendall(line.encode())
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        except OSError as err:
+            raise LabError(f"the keeper of {folder} does not answer: {err}") from err
+    decoded = json.loads(answer)
+    if "error" in decoded:
+        raise LabError(f"{line}: {decoded['error']}")
+    return Status(keeper=decoded["keeper"], guests=decoded["guests"])
+
+
+def end_keeper(folder: Path) -> None:
+    """No process and no folder of this run is left; nothing happens where none is."""
+    pid = keeper_pid(folder)
+    if pid:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _END_PATIENCE_S
+        while keeper_pid(folder) == pid and _runs(pid):
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(_POLL_S)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def keeper_pid(folder: Path) -> int:
+    """0 where it has gone; another process may have its number by now, so its command line has to name the folder."""
+    try:
+        pid = int((folder / "keeper.pid").read_text())
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return 0
+    return pid if str(folder).encode() in words else 0
+
+
+def _runs(pid: int) -> bool:
+    """False for a zombie, too; a keeper that we began ourselves is collected here."""
+    with suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def remove_dead_runs() -> None:
+    """Folders of runs whose keeper was killed; the guests went with it."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if (folder / "keeper.pid").exists() and not keeper_pid(folder):
+            shutil.rmtree(folder, ignore_errors=True)
