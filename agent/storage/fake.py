@@ -1,6 +1,7 @@
 """A storage driver that lives in memory: for the fast tests, and for trying the agent on a host without libvirt.
 
-The conformance suite holds it to what the real drivers do. Only `fill_volume` looks at the disk: at the file it copies from.
+The conformance suite holds it to what the real drivers do: to a folder of qcow2 and raw files, or to ZFS. Only `fill_volume`
+looks at the disk: at the file it copies from.
 """
 
 import asyncio
@@ -9,19 +10,26 @@ from pathlib import Path
 import msgspec
 
 from agent.storage.driver import Progress
+from agent.storage.fake_clones import FakeClones
+from agent.storage.fake_snapshots import FakeSnapshots
 from horcrux.errors import AlreadyExists, Conflict, NoSpace, NotFound, Unavailable, invalid_field
 from horcrux.ids import PoolId
 from horcrux.storage.image_check import HEAD_BYTES, Sniffed, sniff
 from horcrux.storage.pool import FoundPool, PoolDocument, PoolSeen
-from horcrux.storage.volume import AS_THE_POOL, VOLUME_FORMATS, Volume, VolumeOptions, volume_file
+from horcrux.storage.volume import AS_THE_POOL, VOLUME_FORMATS, Volume, VolumeKind, VolumeOptions, volume_file
 from horcrux.units import GIB
 
 
 class FakeStorageDriver:
-    """`total_bytes` is what each pool has; thin volumes take nothing, filled ones what their source takes."""
+    """`total_bytes` is what each pool has; thin volumes take nothing, filled ones what their source takes. `is_like_zfs`: its
+    volumes are raw devices, its snapshots live, and a revert takes the newest snapshot only."""
 
-    def __init__(self, total_bytes: int = 100 * GIB) -> None:
+    def __init__(self, total_bytes: int = 100 * GIB, *, is_like_zfs: bool = False) -> None:
         self._total_bytes = total_bytes
+        self._formats = ("raw",) if is_like_zfs else VOLUME_FORMATS
+        self._kind = VolumeKind.BLOCK if is_like_zfs else VolumeKind.FILE
+        self._snapshots = FakeSnapshots(self._volumes, is_like_zfs=is_like_zfs)
+        self._clones = FakeClones(self._volumes, self._snapshots)
         self._kept: dict[PoolId, dict[str, Volume]] = {}
         self._active: set[PoolId] = set()
         self.undeletable: set[str] = set()
@@ -62,7 +70,13 @@ class FakeStorageDriver:
         return volume
 
     def formats(self, pool: PoolDocument) -> tuple[str, ...]:
-        return VOLUME_FORMATS
+        return self._formats
+
+    def snapshots(self, pool: PoolDocument) -> FakeSnapshots:
+        return self._snapshots
+
+    def clones(self, pool: PoolDocument) -> FakeClones:
+        return self._clones
 
     def image_folder(self, pool: PoolDocument) -> str | None:
         return f"{pool.target}/images"
@@ -93,6 +107,7 @@ class FakeStorageDriver:
 
     async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
         volume = await self.find_volume(pool, name)
+        self._clones.check_changeable(pool, name)
         if capacity_bytes < volume.capacity_bytes:
             raise Conflict(
                 f"volume {name} of pool {pool.id} has {volume.capacity_bytes} bytes already, and volumes never shrink"
@@ -104,7 +119,10 @@ class FakeStorageDriver:
     async def delete_volume(self, pool: PoolDocument, name: str) -> None:
         if name in self.undeletable:
             raise Unavailable(f"volume {name} of pool {pool.id} cannot be deleted", pool=pool.id, volume=name)
+        self._clones.refuse_clones(pool, name)
         self._volumes(pool).pop(name, None)
+        self._clones.forget(pool, name)
+        self._snapshots.forget(pool, name)
 
     def _volumes(self, pool: PoolDocument) -> dict[str, Volume]:
         if pool.id not in self._active:
@@ -119,13 +137,15 @@ class FakeStorageDriver:
             raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
 
     def _keep(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str, allocation_bytes: int) -> Volume:
+        is_device = self._kind is VolumeKind.BLOCK
         volume = Volume(
             pool=pool.id,
             name=name,
             format=format_,
             capacity_bytes=capacity_bytes,
             allocation_bytes=allocation_bytes,
-            path=f"{pool.target}/{volume_file(name, format_)}",
+            path=f"/dev/zvol/{pool.target}/{name}" if is_device else f"{pool.target}/{volume_file(name, format_)}",
+            kind=self._kind,
         )
         self._volumes(pool)[name] = volume
         return volume

@@ -1,8 +1,8 @@
 """Pools that libvirt keeps: today `dir`, a folder of qcow2 and raw files.
 
 Only pools named `hx-<our node>-<pool>` are touched. libvirt starts none of them by itself: the agent opens what its documents
-name. A volume `disk0` is the file `disk0.qcow2` or `disk0.raw`; what a file holds is told by its name, never by its content,
-which is the guest's (a raw disk may begin like a qcow2 file that names `/etc/shadow`). What is not whole yet ends in `.part`.
+name. Volumes are files that `volume_folder` reads and `qemu-img` makes: libvirt's calls for them know no overlays, snapshots and
+renames, and look into a raw disk for a format, which is the guest's to write. What is not whole yet ends in `.part`.
 """
 
 import asyncio
@@ -17,12 +17,15 @@ from typing import Concatenate, ParamSpec, TypeVar
 import libvirt
 
 from agent.blocking import BlockingPool
-from agent.durable import disk_errors, publish
+from agent.durable import disk_errors, publish, sync_folder
 from agent.host.libvirt_link import LibvirtLink
 from agent.host.reach import open_way
-from agent.storage.driver import Progress
+from agent.storage.driver import Progress, VolumeClones, VolumeSnapshots
 from agent.storage.ports import LetIn
+from agent.storage.qcow2_clones import Qcow2Clones
+from agent.storage.qcow2_snapshots import Qcow2Snapshots
 from agent.storage.qemu_img import QemuImg
+from agent.storage.volume_folder import check_free, find_in_folder, is_base, list_folder
 from horcrux.errors import (
     AlreadyExists,
     Conflict,
@@ -36,7 +39,7 @@ from horcrux.errors import (
 )
 from horcrux.ids import NodeId
 from horcrux.storage.pool import PoolDocument, PoolSeen
-from horcrux.storage.pool_xml import VolumeXml, dir_pool_xml, pool_target, read_volume, volume_xml
+from horcrux.storage.pool_xml import dir_pool_xml, pool_target
 from horcrux.storage.volume import (
     AS_THE_POOL,
     PART,
@@ -69,6 +72,8 @@ class LibvirtPoolDriver:
         self._files = BlockingPool("storage-copy", 2)
         self._qemu = QemuImg(self._files)
         self._filling: set[Path] = set()
+        self._snapshots = Qcow2Snapshots(self.find_volume, self._files, self._qemu)
+        self._clones = Qcow2Clones(self.find_volume, lambda pool: pool.target, self._files, self._make)
 
     async def close(self) -> None:
         """The connection and the threads are gone. Calls under way end first."""
@@ -99,17 +104,19 @@ class LibvirtPoolDriver:
             available_bytes=stat.f_bavail * stat.f_frsize,
         )
 
+    def snapshots(self, pool: PoolDocument) -> VolumeSnapshots | None:
+        return self._snapshots
+
+    def clones(self, pool: PoolDocument) -> VolumeClones | None:
+        return self._clones
+
     async def list_volumes(self, pool: PoolDocument) -> list[Volume]:
-        found = (_as_volume(pool, xml) for xml in await self._call(pool, _list_files, pool.target))
-        return sorted((v for v in found if v is not None), key=lambda v: v.name)
+        await self._call(pool, _active_pool)
+        return await self._files.run(list_folder, pool.id, pool.target)
 
     async def find_volume(self, pool: PoolDocument, name: str) -> Volume:
-        for file in _files_of(name):
-            xml = await self._call(pool, _describe, pool.target, file)
-            volume = None if xml is None else _as_volume(pool, xml)
-            if volume is not None:
-                return volume
-        raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+        await self._call(pool, _active_pool)
+        return await self._files.run(find_in_folder, pool.id, pool.target, name)
 
     def formats(self, pool: PoolDocument) -> tuple[str, ...]:
         return VOLUME_FORMATS
@@ -127,15 +134,15 @@ class LibvirtPoolDriver:
     ) -> Volume:
         if options != AS_THE_POOL:
             raise invalid_field("options", f"pool {pool.id} ({pool.storage_type}) has no options for its volumes")
-        await self._files.run(_check_free, pool, name)
-        xml = volume_xml(volume_file(name, format_), capacity_bytes, format_)
-        await self._call(pool, _create, xml)
+        await self._files.run(check_free, pool.id, pool.target, name)
+        await self._call(pool, _active_pool)
+        await self._make(Path(pool.target, volume_file(name, format_)), format_, capacity_bytes)
         return await self.find_volume(pool, name)
 
     async def fill_volume(
         self, pool: PoolDocument, name: str, source: str, source_format: str, format_: str, progress: Progress
     ) -> Volume:
-        await self._files.run(_check_free, pool, name)
+        await self._files.run(check_free, pool.id, pool.target, name)
         await self._call(pool, _active_pool)
         if not await self._files.run(os.path.exists, source):
             raise NotFound(f"the file to copy volume {name} from is not there: {source}")
@@ -158,18 +165,28 @@ class LibvirtPoolDriver:
                 f"volume {name} of pool {pool.id} has {volume.capacity_bytes} bytes already, and volumes never shrink",
                 capacity_bytes=volume.capacity_bytes,
             )
-        if volume.format == "raw":
-            # libvirt would go by the content, and have qemu-img open a raw disk in which the guest wrote a qcow2 header
-            await self._files.run(os.truncate, volume.path, capacity_bytes)
-        elif capacity_bytes > volume.capacity_bytes:
-            file = volume_file(name, volume.format)
-            await self._call(pool, _resize, pool.target, file, capacity_bytes)
+        if await self._files.run(is_base, volume.path):
+            raise Conflict(f"volume {name} of pool {pool.id} is a base of linked clones and never changes", volume=name)
+        if capacity_bytes > volume.capacity_bytes:
+            await self._qemu.resize(volume.path, volume.format, capacity_bytes)
         return await self.find_volume(pool, name)
 
     async def delete_volume(self, pool: PoolDocument, name: str) -> None:
-        for file in _files_of(name):
-            await self._files.run(Path(pool.target, file + PART).unlink, missing_ok=True)
-            await self._call(pool, _delete, pool.target, file)
+        await self._call(pool, _active_pool)
+        async with self._clones.held(pool, name):
+            await self._files.run(_unlink, pool.target, name)
+
+    async def _make(
+        self, final: Path, format_: str, capacity_bytes: int, backing: tuple[str, str] | None = None
+    ) -> None:
+        part = final.with_name(final.name + PART)
+        self._filling.add(part)
+        try:
+            await self._qemu.create(part, format_, capacity_bytes, backing)
+            await self._files.run(_publish, part, final)
+        finally:
+            self._filling.discard(part)
+            await self._files.run(part.unlink, missing_ok=True)
 
     async def _call(
         self,
@@ -191,30 +208,14 @@ class LibvirtPoolDriver:
                     part.unlink(missing_ok=True)
 
 
-def _files_of(name: str) -> list[str]:
-    return [volume_file(name, format_) for format_ in VOLUME_FORMATS]
-
-
-def _as_volume(pool: PoolDocument, xml: VolumeXml) -> Volume | None:
-    """The volume, None for a file that is none: folders, parts, what others put there."""
-    parsed = parse_volume_file(xml.name)
-    if parsed is None or not xml.is_file:
-        return None
-    name, format_ = parsed
-    return Volume(
-        pool=pool.id,
-        name=name,
-        format=format_,
-        capacity_bytes=xml.physical_bytes if format_ == "raw" else xml.capacity_bytes,
-        allocation_bytes=xml.allocation_bytes,
-        path=xml.path,
-    )
-
-
-def _check_free(pool: PoolDocument, name: str) -> None:
-    for file in _files_of(name):
-        if os.path.lexists(os.path.join(pool.target, file)):  # noqa: PTH118 - Path has no lexists before 3.12
-            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+def _unlink(folder: str, name: str) -> None:
+    """Every file of the volume is gone for good, and what was half written of it."""
+    with disk_errors(f"volume {name} could not be deleted"):
+        for format_ in VOLUME_FORMATS:
+            file = volume_file(name, format_)
+            Path(folder, file + PART).unlink(missing_ok=True)
+            Path(folder, file).unlink(missing_ok=True)
+        sync_folder(Path(folder))
 
 
 def _publish(part: Path, final: Path) -> None:
@@ -270,73 +271,6 @@ def _remove_pool(connection: libvirt.virConnect, name: str) -> None:
         pool.destroy()
     if pool.isPersistent():
         pool.undefine()
-
-
-def _list_files(connection: libvirt.virConnect, name: str, target: str) -> list[VolumeXml]:
-    """One call for all names, one for each volume: its XML has everything, read from the file anew. libvirt is only asked to
-    look through the folder when it does not know what is there (that opens every file)."""
-    pool = _active_pool(connection, name)
-    with disk_errors(f"folder {target} cannot be read"):
-        on_disk = {path.name for path in Path(target).iterdir() if parse_volume_file(path.name) is not None}
-    known = pool.listAllVolumes(0)
-    if not on_disk <= {volume.name() for volume in known}:
-        pool.refresh(0)
-        known = pool.listAllVolumes(0)
-    found = []
-    for volume in known:
-        if volume.name() not in on_disk:
-            continue
-        try:
-            found.append(read_volume(volume.XMLDesc(0)))
-        except libvirt.libvirtError as err:
-            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL and Path(target, volume.name()).exists():
-                raise
-    return found
-
-
-def _find_file(pool: libvirt.virStoragePool, target: str, file: str) -> libvirt.virStorageVol | None:
-    """libvirt's volume for a file that is on the disk, also when it came there without libvirt."""
-    if not Path(target, file).is_file():
-        return None
-    for is_refreshed in (False, True):
-        if is_refreshed:
-            pool.refresh(0)
-        try:
-            return pool.storageVolLookupByName(file)
-        except libvirt.libvirtError as err:
-            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
-                raise
-    return None
-
-
-def _describe(connection: libvirt.virConnect, name: str, target: str, file: str) -> VolumeXml | None:
-    volume = _find_file(_active_pool(connection, name), target, file)
-    return None if volume is None else read_volume(volume.XMLDesc(0))
-
-
-def _create(connection: libvirt.virConnect, name: str, xml: str) -> None:
-    """libvirt may still know a file that went without it; the caller has found none."""
-    pool = _active_pool(connection, name)
-    try:
-        pool.createXML(xml, 0)
-    except libvirt.libvirtError as err:
-        if err.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST:
-            raise
-        pool.refresh(0)
-        pool.createXML(xml, 0)
-
-
-def _resize(connection: libvirt.virConnect, name: str, target: str, file: str, capacity_bytes: int) -> None:
-    volume = _find_file(_active_pool(connection, name), target, file)
-    if volume is None:
-        raise NotFound(f"pool {name} has no file {file}")
-    volume.resize(capacity_bytes, 0)
-
-
-def _delete(connection: libvirt.virConnect, name: str, target: str, file: str) -> None:
-    volume = _find_file(_active_pool(connection, name), target, file)
-    if volume is not None:
-        volume.delete(0)
 
 
 def _translated(err: libvirt.libvirtError, pool: str) -> HorcruxError:

@@ -8,15 +8,17 @@ standard input, so that an image which gets past our own check still reads nothi
 import asyncio
 import os
 import re
+import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import IO
+from pathlib import Path
+from typing import IO, Literal
 
 import msgspec
 
 from agent.blocking import BlockingPool
 from agent.storage.driver import Progress
-from horcrux.errors import HorcruxError, HostLacks, Interrupted, Invalid, NoSpace
+from horcrux.errors import HorcruxError, HostLacks, Interrupted, InUse, Invalid, NoSpace
 from horcrux.storage.image_check import ImageInfo
 
 INFO_TIMEOUT_S = 30
@@ -68,6 +70,39 @@ class QemuImg:
         if code != 0:
             raise _failure("copy the image", code, err)
 
+    async def create(
+        self, path: Path, format_: str, capacity_bytes: int, backing: tuple[str, str] | None = None
+    ) -> None:
+        """A new file that only root may read: empty, or an overlay of the file of that name and format in its folder.
+        Nothing but it is opened. Not synced."""
+        await self._files.run(path.unlink, missing_ok=True)
+        base = [] if backing is None else ["-u", "-b", backing[0], "-F", backing[1]]
+        await self._whole("make the volume", ["create", "-q", "-f", format_, *base, str(path), str(capacity_bytes)])
+        await self._files.run(path.chmod, 0o600)
+
+    async def resize(self, path: str, format_: str, capacity_bytes: int) -> None:
+        """InUse when somebody has the file open."""
+        await self._whole("grow the volume", ["resize", "-q", "-f", format_, path, str(capacity_bytes)])
+
+    async def snapshot(self, act: Literal["-c", "-a", "-d"], path: str, snapshot: str) -> None:
+        """In the qcow2 file `path`: a snapshot of that name made (-c), applied (-a, by name or id) or deleted (-d). InUse when
+        somebody has the file open."""
+        opened = f"driver=qcow2,file.driver=file,file.filename={path.replace(',', ',,')}"
+        await self._whole("change the snapshots", ["snapshot", "-q", act, snapshot, "--image-opts", opened])
+
+    async def _whole(self, what: str, argv: Sequence[str]) -> None:
+        """Run to its end also when we are cancelled: half a change of a qcow2 file's tables is worse than a late one."""
+        child = await self._files.run(
+            subprocess.run, [*_COPIER, *argv], stdin=subprocess.DEVNULL, capture_output=True, env=_environment()
+        )
+        if child.returncode != 0:
+            raise _failure(what, child.returncode, child.stderr)
+
+
+def _environment() -> dict[str, str]:
+    """Of a child: PATH is all it sees of ours."""
+    return {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C"}
+
 
 def _examiner() -> list[str]:
     drop = ["--reuid", str(_NOBODY), "--regid", str(_NOBODY), "--clear-groups"] if os.geteuid() == 0 else []
@@ -114,7 +149,7 @@ async def _child(argv: Sequence[str], stdin: IO[bytes] | None) -> AsyncIterator[
             stdin=stdin or asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C"},
+            env=_environment(),
         )
     except FileNotFoundError:
         raise HostLacks(f"this host has no {argv[0]}; install it (apt-get install util-linux)") from None
@@ -166,6 +201,8 @@ def _failure(act: str, code: int, err: bytes) -> HorcruxError:
     words = (lines[-1] if lines else f"exit code {code}")[:500]
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return NoSpace(f"qemu-img could not {act}: the pool is full")
+    if '" lock' in words:
+        return InUse(f"qemu-img could not {act}: a running VM, or another program, has the file open")
     if code == 127:
         return HostLacks("this host has no qemu-img; install it (apt-get install qemu-utils)")
     if code < 0:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from horcrux.errors import InvalidFields
 from horcrux.storage.pool import check_pool_target, overlaps
-from horcrux.storage.pool_xml import dir_pool_xml, pool_target, read_volume, volume_xml
+from horcrux.storage.pool_xml import dir_pool_xml, pool_target
 from horcrux.storage.volume import (
     MAX_SIZE_GB,
     VOLUME_FORMATS,
@@ -120,9 +120,3 @@ def test_folders_overlap_when_one_holds_the_other() -> None:
 @given(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=50))
 def test_any_printable_folder_survives_xml(folder: str) -> None:
     assert pool_target(dir_pool_xml("hx-n1-a", "/srv/" + folder)) == "/srv/" + folder
-
-
-def test_a_volumes_description_is_read_back() -> None:
-    read = read_volume(volume_xml("a.qcow2", 5 * MIB, "qcow2"))
-    assert (read.name, read.format, read.capacity_bytes, read.is_file) == ("a.qcow2", "qcow2", 5 * MIB, True)
-    assert not read_volume("<volume type='dir'><name>images</name></volume>").is_file

@@ -1,0 +1,125 @@
+"""The storage drivers that the conformance suite runs on, each with what its kind of pool allows.
+
+A new driver is one `Subject` in SUBJECTS.
+"""
+
+import asyncio
+import secrets
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent.storage.driver import StorageDriver
+from agent.storage.fake import FakeStorageDriver
+from horcrux.ids import NodeId, PoolId
+from horcrux.storage.pool import PoolDocument, PoolType
+from horcrux.storage.volume import VOLUME_FORMATS, Volume
+from horcrux.units import MIB
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A driver, and how pools for it are described: each `name` is one pool, with room for about 100 steps. Who tests opens
+    and removes them; what stands below them goes with the subject."""
+
+    driver: StorageDriver
+    describe: Callable[[str], PoolDocument]
+
+
+@dataclass(frozen=True)
+class Subject:
+    name: str
+    open: Callable[[Path], AbstractAsyncContextManager[Opened]]
+    """Given a folder of the test's own."""
+    marks: tuple[pytest.MarkDecorator, ...] = ()
+    formats: tuple[str, ...] = VOLUME_FORMATS
+    step_bytes: int = MIB
+    """Capacities of volumes are multiples of it."""
+    is_thin: bool = True
+    """An empty volume takes less than a step."""
+    has_content: bool = True
+    """What is written to a volume can be read again; not so in memory."""
+    snapshot_format: str | None = "qcow2"
+    """Of volumes that take snapshots; None where none do."""
+    are_snapshots_live: bool = False
+    can_revert_past_newer: bool = True
+    can_clone: bool = True
+    clone_format: str = "qcow2"
+
+    @property
+    def can_snapshot(self) -> bool:
+        return self.snapshot_format is not None
+
+
+def _folder_pool(folder: Path) -> Callable[[str], PoolDocument]:
+    def describe(name: str) -> PoolDocument:
+        return PoolDocument(
+            id=PoolId(name),
+            name=name.title(),
+            storage_type=PoolType.DIR,
+            node=NodeId("n00000000"),
+            target=str(folder / name),
+            created_at=1.0,
+        )
+
+    return describe
+
+
+@asynccontextmanager
+async def _fake(folder: Path) -> AsyncIterator[Opened]:
+    yield Opened(FakeStorageDriver(), _folder_pool(folder))
+
+
+@asynccontextmanager
+async def _fake_like_zfs(folder: Path) -> AsyncIterator[Opened]:
+    yield Opened(FakeStorageDriver(is_like_zfs=True), _folder_pool(folder))
+
+
+@asynccontextmanager
+async def _directory(folder: Path) -> AsyncIterator[Opened]:
+    from agent.storage.libvirt_pool import LibvirtPoolDriver
+
+    driver = LibvirtPoolDriver("qemu:///system", NodeId("n" + secrets.token_hex(4)))
+    try:
+        yield Opened(driver, _folder_pool(folder))
+    finally:
+        await driver.close()
+
+
+SUBJECTS = (
+    Subject(name="fake", open=_fake, has_content=False),
+    Subject(
+        name="fake-like-zfs",
+        open=_fake_like_zfs,
+        formats=("raw",),
+        has_content=False,
+        snapshot_format="raw",
+        are_snapshots_live=True,
+        can_revert_past_newer=False,
+        clone_format="raw",
+    ),
+    Subject(name="dir", open=_directory, marks=(pytest.mark.libvirt,)),
+)
+
+
+async def write(volume: Volume, letter: str, at: int = 0) -> None:
+    """64 KiB of the volume, from byte `at`, are that letter."""
+    await _qemu_io(volume, f"write -P {ord(letter)} {at} 64k")
+
+
+async def holds(volume: Volume, letter: str, at: int = 0) -> bool:
+    """Whether they are; a NUL for what was never written."""
+    return "verification failed" not in await _qemu_io(volume, f"read -P {ord(letter)} {at} 64k")
+
+
+async def _qemu_io(volume: Volume, command: str) -> str:
+    done = await asyncio.to_thread(
+        subprocess.run, ["qemu-io", "-f", volume.format, "-c", command, volume.path], capture_output=True, text=True
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert "an't open" not in done.stderr + done.stdout, done.stderr + done.stdout
+    return done.stdout + done.stderr
