@@ -1,6 +1,6 @@
 """The lab: guests with real ZFS, libvirt, QEMU, LVM, NFS, iSCSI, nftables, etcd and the product installed under systemd.
 
-`sudo ./dev test --lab [PATH]` or, while working, `.venv/bin/pytest tests/lab/test_x.py`. Every test in this folder is marked `lab`.
+`sudo ./dev test --lab [PATH]` or, while working, `.venv/bin/pytest tests/lab/test_x.py`. Tests in this folder are marked `lab`.
 Write plain `def` tests: all calls below block. Nothing is timed in here: guests are 10 to 30 times slower than a real host.
 
     LAB = Shape(guests=2, mem_mib=1536, cpus=1, disks=("4G", "1G"))     # of the module; Shape() without it, see harness/shape.py
@@ -27,7 +27,8 @@ Guest (harness/guest.py)
 InstalledAgent (harness/node.py)
   .start(**settings) as in horcrux.toml, e.g. fail_at="vm.create:3"; .stop() .kill() .is_active() .until_healthy() .journal()
   .get(path) .post(path, body) .patch .put .delete -> JSON, the task behind it awaited; status= what is expected
-  .begin(method, path, body) -> task id; .ended(task_id) -> task; .exchange(method, path, body) -> ApiAnswer(status, headers, text, .json)
+  .begin(method, path, body) -> task id; .ended(task_id) -> task
+  .exchange(method, path, body) -> ApiAnswer(status, headers, text, .json), whatever the status
   guest.run("horcrux …") is the command line inside (HORCRUX_PASSWORD=… horcrux login admin first)
 
 Our own tests inside a guest (harness/inside.py)

@@ -75,7 +75,7 @@ class Guest:
         return outcome.stdout
 
     def attempt(self, command: str, *, timeout_s: float = 300, stdin: str | bytes = b"") -> Outcome:
-        """As `run`, for a command that may fail. GuestError only where it does not end in time, or the guest cannot be reached."""
+        """As `run`, for a command that may fail. GuestError where it does not end in time or the guest cannot be reached."""
         words = [*self._ssh(), "root@127.0.0.1", f"set -eo pipefail\n{command}"]
         data = stdin.encode() if isinstance(stdin, str) else stdin
         try:

@@ -1,7 +1,6 @@
 """A part of this checkout's tests, run inside a guest."""
 
 import io
-import os
 import shlex
 import tarfile
 import xml.etree.ElementTree as ET
@@ -40,7 +39,7 @@ def run_tests_inside(
     environment: Mapping[str, str] | None = None,
     may_skip: bool = False,
 ) -> InsideReport:
-    """The report of `pytest words…`, run as root in the guest on the working tree as it is now, with the installed agent's Python.
+    """The report of `pytest words…`, run as root in the guest on the working tree as it is now, by the installed agent's Python.
 
     InsideError where a test fails, none is collected, none passes, or (unless `may_skip`) one is skipped. What they leave behind
     stays in the guest: give them a guest that nobody else relies on, or clean up.
@@ -77,8 +76,7 @@ def push_tree(guest: Guest) -> None:
 
 def _without_generated(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     name = Path(entry.name)
-    is_text_or_folder = entry.isdir() or os.path.splitext(entry.name)[1] != ".png"
-    return entry if name.name not in _LEFT_OUT and is_text_or_folder else None
+    return None if name.name in _LEFT_OUT or name.suffix == ".png" else entry
 
 
 def _read(junit: str, output: str) -> InsideReport:

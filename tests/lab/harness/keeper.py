@@ -69,7 +69,7 @@ class Keeper:
         signal.set_wakeup_fd(writer)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop())
-        self._watch(reader, lambda: os.read(reader, 64) and None)
+        self._watch(reader, self._stop)
 
     def _start(self, k: int) -> None:
         if not self._guests[k].pid:

@@ -47,7 +47,7 @@ class InstalledAgent:
         lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in chosen.items())
         self.guest.write(_SETTINGS, lines, mode="600")
         outcome = self.guest.attempt(
-            f"systemctl reset-failed {_UNIT} 2>/dev/null; systemctl restart {_UNIT}", timeout_s=_START_S
+            f"systemctl reset-failed {_UNIT} 2>/dev/null || true; systemctl restart {_UNIT}", timeout_s=_START_S
         )
         if outcome.status != 0:
             raise GuestError(f"{self.guest.name}: the agent did not start\n{outcome}\n{self.journal()}")

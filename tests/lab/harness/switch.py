@@ -1,7 +1,7 @@
-"""A learning switch between the guests: a Unix datagram socket for each of their cards, one datagram a frame (QEMU 7.2 speaks so).
+"""A learning switch between the guests: a Unix datagram socket for each of their cards, one datagram a frame.
 
-No root, no tap device, no namespace. QEMU's multicast sockets give each guest its own frames back, which breaks bridges and
-IPv6 duplicate address detection; this does not.
+QEMU speaks so since 7.2. No root, no tap device, no namespace. QEMU's multicast sockets give each guest its own frames back,
+which breaks bridges and IPv6 duplicate address detection; this does not.
 """
 
 import selectors
