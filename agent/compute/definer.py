@@ -24,7 +24,11 @@ class Definer:
         disks = []
         for disk in spec.disks:
             volume = await self._disks.find_disk(disk.storage_pool, disk.volume)
-            disks.append(DomainDisk(name=disk.name, path=volume.path, format=volume.format, kind=volume.kind))
+            disks.append(
+                DomainDisk(
+                    name=disk.name, path=volume.path, format=volume.format, kind=volume.kind, network=volume.network
+                )
+            )
         seed = cdrom = None
         if spec.cloud_init is not None:
             seed = await self._disks.write_seed(document.id, document.uuid, document.seed, spec.name, spec.cloud_init)

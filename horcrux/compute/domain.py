@@ -7,6 +7,7 @@ import msgspec
 
 from horcrux.compute.vm import Architecture, VmSpec
 from horcrux.ids import NodeId, VmId
+from horcrux.storage.network_source import NetworkSource
 from horcrux.storage.volume import VolumeKind
 
 
@@ -22,6 +23,8 @@ class DomainDisk(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     format: str
     kind: VolumeKind = VolumeKind.FILE
+    network: NetworkSource | None = None
+    """For kind `network` only."""
 
 
 class DomainPlan(msgspec.Struct, frozen=True, kw_only=True):

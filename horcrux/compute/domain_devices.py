@@ -6,6 +6,7 @@ Order is part of the result: libvirt gives PCI addresses in the order of the dev
 import re
 from xml.etree import ElementTree as ET
 
+from horcrux.compute.disk_source import add_source
 from horcrux.compute.domain import (
     Accel,
     DomainDisk,
@@ -18,6 +19,7 @@ from horcrux.compute.domain import (
 )
 from horcrux.compute.vm import Architecture, Disk, DiskBus, DiskCache, Nic
 from horcrux.errors import HostLacks, invalid_field
+from horcrux.storage.volume import VolumeKind
 
 _LINK_NAME = re.compile(r"[!-.0-~]{1,15}\Z")
 """What Linux takes as a link's name (dev_valid_name), less what is not ASCII."""
@@ -88,11 +90,15 @@ class _TargetNames:
 
 
 def _add_disk(root: ET.Element, disk: Disk, opened: DomainDisk, target: str, order: int) -> None:
-    element = ET.SubElement(root, "disk", type="file", device="disk")
+    element = ET.SubElement(root, "disk", type=opened.kind, device="disk")
     driver = ET.SubElement(element, "driver", name="qemu", type=opened.format, cache=disk.cache)
-    direct = disk.cache in _DIRECT and opened.format in {"raw", "qcow2"}
-    driver.attrib.update(io="native" if direct else "threads", discard="unmap")
-    ET.SubElement(element, "source", file=opened.path)
+    if (
+        opened.kind is not VolumeKind.NETWORK
+    ):  # there QEMU's own protocol driver does what the host's AIO does elsewhere
+        direct = disk.cache in _DIRECT and opened.format in {"raw", "qcow2"}
+        driver.set("io", "native" if direct else "threads")
+    driver.set("discard", "unmap")
+    add_source(element, opened)
     ET.SubElement(element, "target", dev=target, bus=disk.bus)
     ET.SubElement(element, "serial").text = disk.name
     ET.SubElement(element, "boot", order=str(order))

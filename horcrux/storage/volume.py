@@ -7,6 +7,7 @@ import msgspec
 
 from horcrux.errors import invalid_field
 from horcrux.ids import PoolId, VmId
+from horcrux.storage.network_source import NetworkSource
 from horcrux.units import MIB, gib_to_bytes
 
 DISK_FORMATS = ("qcow2", "raw", "vmdk")
@@ -41,8 +42,10 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     capacity_bytes: int
     allocation_bytes: int
     path: str
-    """What QEMU opens: a file, a device, or `rbd:<pool>/<image>`."""
+    """What QEMU opens: a file, a device, or `rbd:<pool>/<image>` with what qemu-img needs to know behind it."""
     kind: VolumeKind = VolumeKind.FILE
+    network: NetworkSource | None = None
+    """For kind `network` only."""
     base: str | None = None
     """The volume of the same pool that this one is a linked clone of."""
 
@@ -84,10 +87,16 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeUse(msgspec.Struct, frozen=True):
-    """Who holds a volume, for the refusal of its deletion."""
+    """Who holds a volume, a VM or a template, for the refusal of its deletion."""
 
-    vm_id: VmId
+    vm_id: VmId | None
     disk: str
+    template: str | None = None
+
+    @property
+    def holder(self) -> str:
+        """For a sentence."""
+        return f"template {self.template}" if self.vm_id is None else f"VM {self.vm_id}"
 
 
 def check_volume_name(value: str, field: str) -> str:

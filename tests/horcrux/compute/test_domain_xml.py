@@ -17,6 +17,8 @@ from horcrux.compute.domain_xml import METADATA_URI, compile_domain, read_mark
 from horcrux.compute.vm import Architecture, CloudInit, Disk, DiskBus, DiskCache, Firmware, Nic, VmSpec, sealed
 from horcrux.errors import HostLacks, Invalid, InvalidFields
 from horcrux.ids import NodeId, PoolId, VmId
+from horcrux.storage.network_source import NetworkSource
+from horcrux.storage.volume import VolumeKind
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -76,6 +78,19 @@ FULL = VmSpec(
     nics=(Nic(mac="52:54:00:00:00:01"), Nic(mac="52:54:00:00:00:02", model="e1000e", bridge="br0")),
     cloud_init=CloudInit(user="ada", user_data="#cloud-config\n"),
 )
+CEPH = NetworkSource(
+    hosts=("ceph-1", "192.0.2.2:6789", "[2001:db8::3]:3300"),
+    user="horcrux",
+    secret="0b6f6f0e-0000-4000-8000-00000000ceff",
+)
+
+
+def opened_as(kind: VolumeKind, path: str, network: NetworkSource | None = None) -> DomainPlan:
+    """A VM with one disk that is no file."""
+    opened = DomainDisk(name="disk0", path=path, format="raw", kind=kind, network=network)
+    return replace(plan_of(replace(SMALL, disks=(replace(disk(0), format="raw"),))), disks=(opened,))
+
+
 CASES: dict[str, tuple[DomainPlan, HostFacts]] = {
     "x86_64-bios-small": (plan_of(SMALL), HOST),
     "x86_64-uefi-full": (plan_of(FULL, seed_iso="/state/seed.iso", cdrom="/pool/debian.iso"), HOST),
@@ -83,6 +98,9 @@ CASES: dict[str, tuple[DomainPlan, HostFacts]] = {
     "x86_64-cpu-model": (plan_of(replace(SMALL, cpu_model="Skylake-Server", machine="pc-q35-7.2")), HOST),
     "aarch64": (plan_of(replace(SMALL, architecture=Architecture.AARCH64), cdrom="/pool/debian.iso"), HOST),
     "riscv64": (plan_of(replace(SMALL, architecture=Architecture.RISCV64, disks=(disk(0),)), seed_iso="/s.iso"), HOST),
+    "block-device": (opened_as(VolumeKind.BLOCK, "/dev/vg0/vm-100-disk-0"), HOST),
+    "rbd": (opened_as(VolumeKind.NETWORK, "rbd:vms/vm-100-disk-0:id=horcrux", CEPH), HOST),
+    "rbd-of-the-hosts-own-configuration": (opened_as(VolumeKind.NETWORK, "rbd:vms/vm-100-disk-0"), HOST),
     "without-virtlogd": (plan_of(SMALL), replace(HOST, has_virtlogd=False)),
 }
 
