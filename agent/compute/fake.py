@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from agent.compute.driver import Sighting
 from horcrux.compute import domain
-from horcrux.compute.domain import DomainPlan, HostFacts
+from horcrux.compute.domain import DomainDisk, DomainPlan, HostFacts
 from horcrux.compute.domain_xml import compile_domain
 from horcrux.compute.keys import key_codes
 from horcrux.compute.lifecycle import Verb, require
@@ -24,8 +24,11 @@ from horcrux.ids import VmId
 
 
 class _Guest(msgspec.Struct, frozen=True):
+    """`plan` is the definition, `opened` the disks that the running guest has open."""
+
     plan: DomainPlan
     seen: VmSeen
+    opened: tuple[DomainDisk, ...] = ()
 
 
 class FakeHypervisor:
@@ -59,7 +62,7 @@ class FakeHypervisor:
                 raise Conflict(f"an earlier {plan.vm_id} with another UUID still runs; stop it first")
             there = None
         seen = VmSeen(id=plan.vm_id, state=RunState.STOPPED) if there is None else there.seen
-        self._put(_Guest(plan, seen))
+        self._put(_Guest(plan, seen, () if there is None else there.opened))
 
     async def undefine(self, vm_id: VmId) -> None:
         self._reach_to_change()
@@ -71,7 +74,7 @@ class FakeHypervisor:
     async def start(self, vm_id: VmId) -> None:
         guest = self._admitted(vm_id, Verb.START)
         seen = VmSeen(id=vm_id, state=RunState.RUNNING, reason="booted", since=self._now(), applied=guest.plan.spec)
-        self._put(replace(guest, seen=seen))
+        self._put(replace(guest, seen=seen, opened=guest.plan.disks))
 
     async def stop(self, vm_id: VmId) -> None:
         self._admitted(vm_id, Verb.STOP)
@@ -133,6 +136,23 @@ class FakeHypervisor:
     def serial_log(self, vm_id: VmId) -> str:
         return domain.serial_log(self._host.state_dir, vm_id)
 
+    def plan_of(self, vm_id: VmId) -> DomainPlan:
+        """Its definition. NotFound."""
+        return self._find(vm_id).plan
+
+    def disks_of(self, vm_id: VmId) -> tuple[DomainDisk, ...]:
+        """What the guest has open; of one that does not run, what its definition names. NotFound."""
+        guest = self._find(vm_id)
+        return guest.opened if is_alive(guest.seen.state) else guest.plan.disks
+
+    def replace_disk(self, vm_id: VmId, disk: DomainDisk) -> None:
+        """The running guest has that disk open in place of the one of its name, and the definition names it."""
+        guest = self._find(vm_id)
+        opened, defined = (
+            tuple(disk if one.name == disk.name else one for one in disks) for disks in (guest.opened, guest.plan.disks)
+        )
+        self._put(replace(guest, opened=opened, plan=replace(guest.plan, disks=defined)))
+
     def outside_stop(self, vm_id: VmId) -> None:
         """Somebody pulled the plug with other tools than ours."""
         self._end(vm_id, RunState.STOPPED, "destroyed")
@@ -162,7 +182,7 @@ class FakeHypervisor:
 
     def _end(self, vm_id: VmId, state: RunState, reason: str) -> None:
         guest = self._guests[vm_id]
-        self._put(replace(guest, seen=VmSeen(id=vm_id, state=state, reason=reason)))
+        self._put(replace(guest, seen=VmSeen(id=vm_id, state=state, reason=reason), opened=()))
 
     def _put(self, guest: _Guest) -> None:
         self._guests[guest.plan.vm_id] = guest
@@ -194,3 +214,8 @@ class FakeHypervisor:
         guest = self._find(vm_id)
         require(guest.seen.state, verb, vm_id)
         return guest
+
+
+def is_alive(state: RunState) -> bool:
+    """Whether QEMU has the guest's disks open."""
+    return state in {RunState.RUNNING, RunState.PAUSED}

@@ -16,8 +16,9 @@ from typing import Protocol
 
 import msgspec
 
-from agent.compute.driver import ConsolePaths, Hypervisor, Keyboard
+from agent.compute.driver import BlockJobs, ConsolePaths, Hypervisor, Keyboard
 from agent.compute.fake import FakeHypervisor
+from agent.compute.fake_blocks import FakeBlockJobs
 from horcrux.compute.domain import Accel, DomainDisk, DomainPlan, HostFacts, Machine, UefiFiles, domain_name
 from horcrux.compute.vm import Architecture, Disk, DiskCache, VmSpec
 from horcrux.ids import NodeId, PoolId, VmId
@@ -83,6 +84,17 @@ class FakeWorld:
 
     async def come_back(self) -> None:
         self._driver.come_back()
+
+
+def block_jobs(driver: Driver) -> BlockJobs:
+    """The ability beside the driver that `world` opened."""
+    if isinstance(driver, FakeHypervisor):
+        return FakeBlockJobs(driver)
+    from agent.compute.libvirt import LibvirtHypervisor
+    from agent.compute.libvirt_blocks import LibvirtBlockJobs
+
+    assert isinstance(driver, LibvirtHypervisor)
+    return LibvirtBlockJobs(driver)
 
 
 class LibvirtWorld:
