@@ -57,11 +57,15 @@ class QemuImg:
         except msgspec.DecodeError as error:
             raise Invalid(f"qemu-img described the image in words that cannot be read: {error}") from error
 
-    async def convert(self, source: tuple[str, str], target: tuple[str, str], progress: Progress) -> None:
-        """Writes `target` (path, format) from `source` (path, format); holes stay holes. The target is not synced.
-        On cancellation the child is killed and gone before this returns."""
+    async def convert(
+        self, source: tuple[str, str], target: tuple[str, str], progress: Progress, *, is_blank_device: bool = False
+    ) -> None:
+        """Writes `target` (path, format) from `source` (path, format); holes stay holes. The target is not synced. With
+        `is_blank_device` it is a device that reads as zeros and is large enough. On cancellation the child is killed and gone
+        before this returns."""
         cache = "none" if await self._files.run(_takes_direct_io, target[0]) else "writeback"
-        argv = ["convert", "-p", "-f", source[1], "-O", target[1], "-m", str(COROUTINES), "-t", cache]
+        blank = ["-n", "--target-is-zero"] if is_blank_device else []
+        argv = ["convert", "-p", *blank, "-f", source[1], "-O", target[1], "-m", str(COROUTINES), "-t", cache]
         async with _child([*_COPIER, *argv, source[0], target[0]], None) as child:
             assert child.stdout is not None
             assert child.stderr is not None

@@ -194,6 +194,7 @@ class MarksRow(msgspec.Struct, frozen=True, kw_only=True):
     whose: str
     type: str
     is_locked: bool
+    is_encrypted: bool
     mountpoint: str
 
 
@@ -230,7 +231,9 @@ def read_snapshots(text: str) -> list[SnapshotRow]:
 
 def read_marks(text: str) -> MarksRow:
     whose, type_, key, mountpoint = _columns(text, 4)
-    return MarksRow(whose=whose, type=type_, is_locked=key == "unavailable", mountpoint=mountpoint)
+    return MarksRow(
+        whose=whose, type=type_, is_locked=key == "unavailable", is_encrypted=key != "none", mountpoint=mountpoint
+    )
 
 
 def read_space(text: str) -> tuple[int, int, bool]:

@@ -1,0 +1,253 @@
+"""Volumes on ZFS: sparse or fully reserved zvols, below the pool's dataset.
+
+made, `filling` -> content copied -> `ready`      one that is cut off while it fills is no volume; what follows removes it
+
+Whatever is ours carries our node's mark on itself. A zvol that somebody else put there takes its name, and is never listed,
+changed or deleted.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from agent.storage import zfs_library, zfs_programs
+from agent.storage.driver import Progress
+from agent.storage.qemu_img import QemuImg
+from agent.storage.zfs_device import wait_for_device
+from agent.storage.zfs_link import ZfsLink
+from agent.storage.zfs_pool import ZfsPools
+from agent.storage.zfs_programs import Row
+from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, Unavailable, Unreachable, invalid_field
+from horcrux.ids import NodeId
+from horcrux.storage.image_check import HEAD_BYTES, sniff
+from horcrux.storage.pool import PoolDocument
+from horcrux.storage.qcow2 import read_header
+from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeKind, VolumeOptions
+from horcrux.storage.zfs import (
+    FILLING,
+    READY,
+    STATE_MARK,
+    ZfsOptions,
+    compression_index,
+    device_path,
+    padded_bytes,
+    volume_dataset,
+)
+
+RAW = "raw"
+BUSY_TRIES = 20
+BUSY_WAIT_S = 0.5
+"""udev opens a volume for a moment after it was made, and after whoever wrote to it closed it."""
+
+
+class ZfsVolumes:
+    def __init__(self, link: ZfsLink, pools: ZfsPools, node: NodeId, qemu: QemuImg) -> None:
+        self._link = link
+        self._pools = pools
+        self._node = node
+        self._qemu = qemu
+        self._filling: set[str] = set()
+
+    async def all(self, pool: PoolDocument) -> list[Volume]:
+        """By name. One call, however many there are."""
+        target = self._pools.target(pool)
+        answer = await self._link.program(target, zfs_programs.LIST, {"target": target, "node": self._node})
+        if answer == "missing":
+            raise Unavailable(
+                f"dataset {target} of pool {pool.id} is not there: it was destroyed or renamed from outside"
+            )
+        rows = (zfs_programs.read_row(line) for line in zfs_programs.lines_of(answer))
+        return sorted((self.as_volume(pool, row) for row in rows if not row.is_filling), key=lambda v: v.name)
+
+    async def find(self, pool: PoolDocument, name: str) -> Volume:
+        """With its device there."""
+        return await self.with_device(pool, await self.row(pool, name))
+
+    async def row(self, pool: PoolDocument, name: str) -> Row:
+        """NotFound, also for what is no volume of ours."""
+        row = await self.row_or_none(pool, name)
+        if row is None:
+            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+        return row
+
+    async def row_or_none(self, pool: PoolDocument, name: str) -> Row | None:
+        row = await self._look(pool, volume_dataset(self._pools.target(pool), name))
+        return None if row is None or row.is_filling or row.type != "volume" else row
+
+    async def with_device(self, pool: PoolDocument, row: Row) -> Volume:
+        if row.is_locked:
+            raise Unavailable(f"the encryption key of {row.dataset} is not loaded", pool=pool.id)
+        await wait_for_device(self._link, row.dataset)
+        return self.as_volume(pool, row)
+
+    def as_volume(self, pool: PoolDocument, row: Row) -> Volume:
+        origin = (row.origin or "").partition("@")[0]
+        prefix = f"{pool.target}/"
+        return Volume(
+            pool=pool.id,
+            name=row.dataset.removeprefix(prefix),
+            format=RAW,
+            capacity_bytes=row.volsize,
+            allocation_bytes=row.used,
+            path=device_path(row.dataset),
+            kind=VolumeKind.BLOCK,
+            base=origin.removeprefix(prefix) if origin.startswith(prefix) else None,
+        )
+
+    async def create(
+        self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str, options: VolumeOptions
+    ) -> Volume:
+        await self._make(pool, name, capacity_bytes, format_, options, READY)
+        return await self.find(pool, name)
+
+    async def fill(
+        self, pool: PoolDocument, name: str, source: tuple[str, str], format_: str, progress: Progress
+    ) -> Volume:
+        """`source` is a path and its format."""
+        size_bytes = await self._link.files(_content_bytes, *source)
+        dataset = await self._make(pool, name, size_bytes, format_, AS_THE_POOL, FILLING)
+        self._filling.add(dataset)
+        try:
+            path = await wait_for_device(self._link, dataset)
+            device = await self._link.files(os.path.realpath, path)
+            await self._qemu.convert(source, (device, RAW), progress, is_blank_device=True)
+            marks = {"dataset": dataset, STATE_MARK: READY}
+            answer = await self._link.program(dataset, zfs_programs.MARK, marks, writes=True)
+            if answer != "done":
+                raise Unreachable(f"{dataset} is filled but could not be marked so: {answer}")
+        finally:
+            self._filling.discard(dataset)
+        return await self.find(pool, name)
+
+    async def resize(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
+        row, wanted = await self.row(pool, name), padded_bytes(capacity_bytes)
+        if wanted < row.volsize:
+            raise Conflict(
+                f"volume {name} of pool {pool.id} has {row.volsize} bytes already, and volumes never shrink",
+                capacity_bytes=row.volsize,
+            )
+        if wanted > row.volsize:
+            # the command also lets what is reserved grow with it
+            await self._link.command("zfs", "set", f"volsize={wanted}", row.dataset)
+        return await self.find(pool, name)
+
+    async def delete(self, pool: PoolDocument, name: str) -> None:
+        await self.destroy(pool, volume_dataset(self._pools.target(pool), name))
+
+    async def destroy(self, pool: PoolDocument, dataset: str) -> None:
+        """Gone with its snapshots, or as it was. What is not ours stays, without a word."""
+        for _ in range(BUSY_TRIES):
+            arguments = {"dataset": dataset, "node": self._node}
+            answer = await self._link.program(dataset, zfs_programs.DESTROY, arguments, writes=True)
+            word, rows = zfs_programs.read_verdict(answer)
+            match word:
+                case "gone" | "foreign":
+                    return
+                case "clones" | "holds":
+                    refuse(pool, dataset, word, rows)
+                case "bookmarks":
+                    await self.drop_bookmarks(dataset)
+                case "busy":
+                    await self._wait_or_abort(dataset)
+                case _:
+                    raise Unreachable(f"{dataset} could not be destroyed: {answer}")
+        raise InUse(f"{device_path(dataset)} is open: a running VM, or another program, uses it", pool=pool.id)
+
+    async def drop_bookmarks(self, dataset: str, newer_than: int = 0) -> None:
+        """Those of the dataset that were made after the transaction group of that number are gone."""
+        found = await self._link.run(dataset, zfs_library.bookmarks, dataset)
+        names = [f"{dataset}#{name}" for name, (_, createtxg) in found.items() if createtxg > newer_than]
+        if names:
+            await self._link.run(dataset, zfs_library.destroy_bookmarks, names)
+
+    async def clear_leftover(self, pool: PoolDocument, dataset: str) -> None:
+        """What an earlier, cut-off filling left is gone."""
+        row = await self._look(pool, dataset)
+        if row is not None and row.is_filling and dataset not in self._filling:
+            await self.destroy(pool, dataset)
+
+    async def _look(self, pool: PoolDocument, dataset: str) -> Row | None:
+        """What is ours under that name."""
+        arguments = {"dataset": dataset, "node": self._node}
+        answer = await self._link.program(dataset, zfs_programs.FIND, arguments)
+        if answer == "missing" and not await self._link.run(dataset, zfs_library.exists, pool.target):
+            raise Unavailable(f"dataset {pool.target} of pool {pool.id} is not there", pool=pool.id)
+        return None if answer in ("missing", "foreign") else zfs_programs.read_row(answer)
+
+    async def _make(
+        self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str, options: VolumeOptions, state: str
+    ) -> str:
+        """The dataset of a new, empty volume. AlreadyExists."""
+        if format_ != RAW:
+            raise invalid_field("format", f"pool {pool.id} makes volumes in {RAW}")
+        dataset = volume_dataset(self._pools.target(pool), name)
+        wanted = ZfsOptions.of(pool.options).merged(options)
+        await self.clear_leftover(pool, dataset)
+        marks = {**self._pools.marks(pool), STATE_MARK: state}
+        try:
+            if wanted.is_sparse:
+                await self._make_sparse(dataset, padded_bytes(capacity_bytes), wanted, marks)
+            else:
+                await self._make_reserved(dataset, padded_bytes(capacity_bytes), wanted, marks)
+        except AlreadyExists as err:
+            raise AlreadyExists(
+                f"pool {pool.id} has a volume {name} already, or somebody else's dataset of that name",
+                pool=pool.id,
+                volume=name,
+            ) from err
+        return dataset
+
+    async def _make_sparse(self, dataset: str, size_bytes: int, wanted: VolumeOptions, marks: dict[str, str]) -> None:
+        properties: dict[str, int | str] = {"volsize": size_bytes, **marks}
+        if wanted.block_size_bytes is not None:
+            properties["volblocksize"] = wanted.block_size_bytes
+        if wanted.compression is not None:
+            properties["compression"] = compression_index(wanted.compression)
+        await self._link.run(dataset, zfs_library.create_volume, dataset, properties)
+
+    async def _make_reserved(self, dataset: str, size_bytes: int, wanted: VolumeOptions, marks: dict[str, str]) -> None:
+        """By the command: it knows what a volume takes at most on mirrors and on each kind of raidz."""
+        options = [f"{name}={value}" for name, value in marks.items()]
+        if wanted.block_size_bytes is not None:
+            options.append(f"volblocksize={wanted.block_size_bytes}")
+        if wanted.compression is not None:
+            options.append(f"compression={wanted.compression}")
+        flags = [word for option in options for word in ("-o", option)]
+        await self._link.check(dataset.partition("/")[0])
+        await self._link.command("zfs", "create", "-V", str(size_bytes), *flags, dataset)
+
+    async def _wait_or_abort(self, dataset: str) -> None:
+        """Before a busy volume is tried again: a cut-off receive into it would never end by itself."""
+        token = await self._link.command("zfs", "get", "-Hp", "-o", "value", "receive_resume_token", dataset)
+        if token.strip() not in ("-", ""):
+            await self._link.command("zfs", "receive", "-A", dataset)
+        else:
+            await asyncio.sleep(BUSY_WAIT_S)
+
+
+def refuse(pool: PoolDocument, what: str, word: str, rows: list[str]) -> NoReturn:
+    """InUse, naming the clones, or the snapshots and who holds them."""
+    if word == "clones":
+        clones = sorted(row.removeprefix(f"{pool.target}/") for row in rows)
+        raise InUse(f"{what} has linked clones, which stand on it: {', '.join(clones)}", pool=pool.id, clones=clones)
+    held = sorted(row.replace("\t", " by ") for row in rows)
+    raise InUse(f"{what} is held: {', '.join(held)}; replication or a backup needs it", pool=pool.id, holds=held)
+
+
+def _content_bytes(path: str, format_: str) -> int:
+    """What a guest sees of a file or device. NotFound."""
+    try:
+        with Path(path).open("rb") as source:
+            size_bytes = source.seek(0, os.SEEK_END)
+            source.seek(0)
+            head = source.read(HEAD_BYTES) if format_ != RAW else b""
+    except OSError as err:
+        raise NotFound(f"the file to copy from is not there: {path} ({os.strerror(err.errno or 0)})") from err
+    match format_:
+        case "raw":
+            return size_bytes
+        case "qcow2":
+            return read_header(head, path).virtual_size_bytes
+        case _:
+            return sniff(head, size_bytes).virtual_size_bytes
