@@ -41,7 +41,7 @@ class DiskCache(StrEnum):
 
 
 class RunState(StrEnum):
-    """What the hypervisor says, plus `creating` and `deleting` from the document's phase."""
+    """What the hypervisor says, plus `creating`, `deleting` and `reverting` from the document's phase."""
 
     CREATING = "creating"
     STOPPED = "stopped"
@@ -51,16 +51,20 @@ class RunState(StrEnum):
     """The guest was asked to shut down and is doing so."""
     CRASHED = "crashed"
     DELETING = "deleting"
+    REVERTING = "reverting"
+    """Its disks are going back to a snapshot."""
     UNKNOWN = "unknown"
     """The hypervisor has not answered yet."""
 
 
 class Phase(StrEnum):
-    """Life of the document: only a `ready` VM can be used; the other two belong to the task in `operation`."""
+    """Life of the document: only a `ready` VM can be used; the others belong to the task in `operation`."""
 
     CREATING = "creating"
     READY = "ready"
     DELETING = "deleting"
+    REVERTING = "reverting"
+    """To the snapshot in `reverting`: what was begun is done to the end."""
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +134,32 @@ def is_sealed(user_data: str) -> bool:
     return _SEALED.match(user_data) is not None
 
 
+class SnapshotPhase(StrEnum):
+    """Only a `ready` snapshot can be reverted to; the other two belong to a task, or to what a cut-off one left."""
+
+    CREATING = "creating"
+    READY = "ready"
+    DELETING = "deleting"
+
+
+class VmSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A VM as it was: its disks (under the same name in each volume), perhaps its memory, and its spec."""
+
+    name: str
+    description: str = ""
+    created_at: float
+    parent: str | None
+    """The snapshot that the disks stood on when it was taken."""
+    phase: SnapshotPhase = SnapshotPhase.CREATING
+    has_memory: bool
+    is_consistent: bool = False
+    """What is on the disks is whole: file systems were frozen, the guest did not run, or its memory is here too."""
+    was_running: bool
+    spec: VmSpec
+    seed: int = 0
+    memory_bytes: int = 0
+
+
 class VmDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Kind `vm` in the Store."""
 
@@ -150,6 +180,14 @@ class VmDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Counts changes of the cloud-init seed; part of its instance id."""
     user: str = ""
     """Who made it; its disks count towards this user's quota."""
+    snapshots: tuple[VmSnapshot, ...] = ()
+    """Oldest first."""
+    snapshot: str | None = None
+    """What the disks now stand on: the snapshot taken or reverted to last."""
+    reverting: str | None = None
+    """While the phase is `reverting`."""
+    template: str | None = None
+    """What it was cloned from, which may be gone by now unless a disk has a `base`."""
 
 
 class VmSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,48 @@
+"""Snapshots of volumes by pool and name, for the VM services (`agent.compute.ports.DiskSnapshots`)."""
+
+from collections.abc import Sequence
+
+from agent.storage.driver import clones_of, snapshots_of
+from agent.storage.pools import Pools
+from horcrux.errors import HostLacks
+from horcrux.ids import PoolId
+from horcrux.storage.volume import VolumeSnapshot
+
+
+class DiskSnapshots:
+    """Every call: NotFound for a pool that is not there, HostLacks for one that cannot make snapshots."""
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+
+    async def are_live(self, pool_id: PoolId) -> bool:
+        """Whether the pool takes and deletes them while a guest writes; then a revert takes the newest only, too."""
+        async with self._pools.using(pool_id) as pool:
+            return snapshots_of(pool.driver, pool.document).are_live(pool.document)
+
+    async def take(self, pool_id: PoolId, names: Sequence[str], snapshot: str) -> None:
+        async with self._pools.using(pool_id) as pool:
+            await snapshots_of(pool.driver, pool.document).snapshot_volumes(pool.document, names, snapshot)
+
+    async def of(self, pool_id: PoolId, name: str) -> list[VolumeSnapshot]:
+        """Of one volume, oldest first."""
+        async with self._pools.using(pool_id) as pool:
+            return await snapshots_of(pool.driver, pool.document).list_snapshots(pool.document, name)
+
+    async def revert(self, pool_id: PoolId, name: str, snapshot: str) -> None:
+        async with self._pools.using(pool_id) as pool:
+            await snapshots_of(pool.driver, pool.document).revert_volume(pool.document, name, snapshot)
+
+    async def remove(self, pool_id: PoolId, name: str, snapshot: str) -> None:
+        """Gone, also when it was gone before."""
+        async with self._pools.using(pool_id) as pool:
+            await snapshots_of(pool.driver, pool.document).delete_snapshot(pool.document, name, snapshot)
+
+    async def clones(self, pool_id: PoolId, name: str) -> list[str]:
+        """Volumes that stand on that volume; none in a pool that makes no linked clones."""
+        async with self._pools.using(pool_id) as pool:
+            try:
+                ability = clones_of(pool.driver, pool.document)
+            except HostLacks:
+                return []
+            return await ability.clones_of_volume(pool.document, name)
