@@ -21,7 +21,9 @@ from agent.api import docs as docs_api
 from agent.api import health as health_api
 from agent.api import host as host_api
 from agent.api import storage as storage_api
+from agent.api import templates as templates_api
 from agent.api.events import EventApi
+from agent.api.snapshots import SnapshotApi
 from agent.api.tasks import TaskApi
 from agent.api.vms import VmApi
 from agent.asked import Asked
@@ -31,9 +33,13 @@ from agent.auth.sessions import AuthSettings
 from agent.blocking import BlockingPool
 from agent.compute.birth import VmBirth
 from agent.compute.definer import Definer
-from agent.compute.driver import ConsolePaths, Hypervisor, Keyboard
+from agent.compute.driver import ConsolePaths, GuestSnapshots, Hypervisor, Keyboard
 from agent.compute.registry import VmRegistry
 from agent.compute.service import VmService
+from agent.compute.snapshot_files import SnapshotFiles
+from agent.compute.snapshot_service import SnapshotParts, build_snapshots
+from agent.compute.template_build import build_templates, known_templates
+from agent.compute.template_registry import TemplateRegistry
 from agent.console.proxy import VncRelay
 from agent.console.serial import SerialHub
 from agent.console.serial_log import SerialLogs
@@ -55,7 +61,8 @@ from agent.journal import Journal
 from agent.loops import Loops
 from agent.node import NodeState
 from agent.storage.driver import StorageDriver
-from agent.storage.ports import LetIn
+from agent.storage.held import HeldVolumes
+from agent.storage.ports import LetIn, VolumeUses
 from agent.storage.service import StorageService
 from agent.task_locks import TaskLocks
 from agent.tasks import TaskEngine
@@ -71,12 +78,12 @@ from horcrux.config import Settings
 from horcrux.ids import Entropy, UserName, VmId
 from horcrux.storage.pool import PoolType
 from horcrux.store import Collection, Store
-from horcrux.tasks import Task, TaskState
+from horcrux.tasks import Task
 
 log = logging.getLogger("horcrux.agent")
 
 FIRST_SIGHT_S = 3.0
-REPLICATED = ("/hx/v1/vm/",)
+REPLICATED = ("/hx/v1/vm/", "/hx/v1/template/")
 AGENT = Principal(
     user=UserName("horcrux"),
     role=Role.OPERATOR,
@@ -92,6 +99,7 @@ class Drivers(msgspec.Struct, frozen=True, kw_only=True):
     hypervisor: Hypervisor
     keyboard: Keyboard
     paths: ConsolePaths
+    guest_snapshots: GuestSnapshots
     pools: dict[PoolType, StorageDriver]
     gate: VncGate
     let_qemu_in: LetIn
@@ -226,10 +234,29 @@ class _Assembly:
         replica = Replica(self._store, REPLICATED, clock=ground.clock)
         await undo.enter_async_context(replica)
         registry.attach(replica)
-        storage = self._storage(drivers, registry)
+        known = known_templates(self._store, registry, self._bus, replica, self._tasks.running_on, ground.state)
+        storage = self._storage(drivers, HeldVolumes(registry, known))
         undo.push_async_callback(storage.close)
         await storage.start()
         vms = self._vm_service(drivers, registry, storage)
+        hypervisor, facts = drivers.hypervisor, ground.facts
+        templates = build_templates(
+            known, vms, storage, hypervisor, self._tasks, store=self._store, facts=facts, files=ground.files
+        )
+        snapshots = build_snapshots(
+            SnapshotParts(
+                vms=self._vms,
+                registry=registry,
+                hypervisor=drivers.hypervisor,
+                guests=drivers.guest_snapshots,
+                storage=storage,
+                volumes=storage.disk_snapshots,
+                files=SnapshotFiles(ground.facts.state_dir, ground.files),
+                tasks=self._tasks,
+                clock=ground.clock,
+                node_name=ground.state.name,
+            )
+        )
         auth, setup_fragment = await self._sign_in()
         await self._tasks.start()
         undo.push_async_callback(self._tasks.aclose, ground.settings.stop_patience_s)
@@ -240,14 +267,16 @@ class _Assembly:
         undo.push_async_callback(self._audit.flush)
         self._loops.run("hypervisor", registry.follow())
         consoles, logs = await self._consoles(drivers, registry, auth)
-        self._tasks.listen(lambda task: _tell_of_vm(task, registry, consoles))
+        self._tasks.listen(lambda task: _tell_of_work(task, registry, known, consoles))
         http = _http_settings(ground.settings)
         gate = Gate(auth, ground.clock)
         routes = (
             *health_api.routes(),
             *auth_api.routes(auth),
             *VmApi(vms, logs).routes(),
+            *SnapshotApi(snapshots).routes(),
             *storage_api.routes(storage),
+            *templates_api.routes(templates),
             *TaskApi(self._tasks).routes(),
             *EventApi(self._bus, auth).routes(),
             *console_api.routes(consoles, gate, port=ground.settings.port),
@@ -269,14 +298,14 @@ class _Assembly:
                 log.info("autostart of %s: %s", task.target, task.error.message if task.error else task.state)
             await files.run(state.remember_boot)
 
-    def _storage(self, drivers: Drivers, registry: VmRegistry) -> StorageService:
+    def _storage(self, drivers: Drivers, uses: VolumeUses) -> StorageService:
         ground = self._ground
         return StorageService(
             self._store,
             drivers.pools,
             self._tasks,
             self._bus,
-            registry,
+            uses,
             node=ground.state.node_id,
             node_name=ground.state.name,
             state_dir=ground.state.folder,
@@ -294,6 +323,7 @@ class _Assembly:
             storage,
             definer,
             self._tasks,
+            snapshot_files=SnapshotFiles(ground.facts.state_dir, ground.files),
             node=ground.state.node_id,
             clock=ground.clock,
             entropy=ground.entropy,
@@ -386,10 +416,13 @@ async def _await_first_sight(registry: VmRegistry) -> None:
         log.warning("the hypervisor has not answered within %s s; serving without it", FIRST_SIGHT_S)
 
 
-def _tell_of_vm(task: Task, registry: VmRegistry, consoles: ConsoleService) -> None:
-    """Those who must know that a task works on a VM, no longer does, or has removed it."""
-    noun, _, id_ = task.target.partition("/")
-    if noun == "vm":
-        registry.operation_changed(VmId(id_))
-        if task.action == "vm.delete" and task.state is TaskState.COMPLETED:
-            consoles.forget_vm(VmId(id_))
+def _tell_of_work(task: Task, vms: VmRegistry, templates: TemplateRegistry, consoles: ConsoleService) -> None:
+    """Those who must know that a task works on a VM or a template, no longer does, or has removed a VM."""
+    for lock in task.locks:
+        noun, _, id_ = lock.partition("/")
+        if noun == "vm":
+            vms.operation_changed(VmId(id_))
+            if task.action in {"vm.delete", "template.create"} and id_ not in vms:
+                consoles.forget_vm(VmId(id_))
+        elif noun == "template":
+            templates.operation_changed(id_)

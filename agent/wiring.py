@@ -5,12 +5,14 @@ from pathlib import Path
 
 from agent.assembly import Drivers, Ground
 from agent.console.websockify import Websockify, WebsockifyUnit
-from horcrux.storage.pool import PoolType
+from horcrux.ids import NodeId, PoolId
+from horcrux.storage.pool import PoolDocument, PoolType
 
 
 async def real_drivers(ground: Ground) -> Drivers:
     """libvirt, and websockify beside us."""
     from agent.compute.libvirt import LibvirtHypervisor
+    from agent.compute.libvirt_snapshots import LibvirtSnapshots
     from agent.host.reach import open_way
     from agent.storage.libvirt_pool import LibvirtPoolDriver
 
@@ -22,6 +24,7 @@ async def real_drivers(ground: Ground) -> Drivers:
         hypervisor=hypervisor,
         keyboard=hypervisor,
         paths=hypervisor,
+        guest_snapshots=LibvirtSnapshots(hypervisor, facts.node_id, settings.libvirt_uri),
         pools={PoolType.DIR: pools},
         gate=await _console_gate(ground),
         let_qemu_in=open_way,
@@ -31,17 +34,34 @@ async def real_drivers(ground: Ground) -> Drivers:
 async def fake_drivers(ground: Ground) -> Drivers:
     """Everything in memory: for tests without root, and for what only needs the route table."""
     from agent.compute.fake import FakeHypervisor
+    from agent.compute.fake_snapshots import FakeSnapshots
     from agent.storage.fake import FakeStorageDriver
 
     hypervisor = FakeHypervisor(ground.facts)
+    storage = FakeStorageDriver()
+
+    async def take(pool: PoolId, volume: str, snapshot: str) -> None:
+        document = _fake_pool(pool)
+        await storage.snapshots(document).snapshot_volumes(document, [volume], snapshot)
+
+    async def remove(pool: PoolId, volume: str, snapshot: str) -> None:
+        document = _fake_pool(pool)
+        await storage.snapshots(document).delete_snapshot(document, volume, snapshot)
+
     return Drivers(
         hypervisor=hypervisor,
         keyboard=hypervisor,
         paths=hypervisor,
-        pools={PoolType.DIR: FakeStorageDriver()},
+        guest_snapshots=FakeSnapshots(hypervisor, take=take, remove=remove),
+        pools={PoolType.DIR: storage},
         gate=await _console_gate(ground),
         let_qemu_in=lambda _path: None,
     )
+
+
+def _fake_pool(pool: PoolId) -> PoolDocument:
+    """What a fake guest knows of the pool that its disk is in: its id, which is all that the fake driver asks for."""
+    return PoolDocument(id=pool, name=pool, storage_type=PoolType.DIR, node=NodeId(""), target="", created_at=0.0)
 
 
 async def _console_gate(ground: Ground) -> Websockify | WebsockifyUnit:

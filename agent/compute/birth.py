@@ -2,6 +2,7 @@
 
     create:  reserve (document `creating`, with the names of its volumes) -> volumes -> define -> document `ready`
              cut off before `ready`: everything the document names is removed, then the document
+             a clone's document comes only if its template stands as it was read, in one transaction
     delete:  document `deleting` -> stop (forced only) -> undefine -> volumes -> seed -> document gone
              cut off after `deleting`: the same steps again, to the end
 
@@ -10,22 +11,50 @@ The document's phase is the one point of commitment: `ready` is never undone, `d
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from agent.compute.definer import Definer
 from agent.compute.driver import Hypervisor
 from agent.compute.ports import Disks
+from agent.compute.snapshot_files import SnapshotFiles
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.clock import Clock
 from horcrux.compute.order import PlannedDisk
 from horcrux.compute.vm import Phase, VmDocument, VmSpec
-from horcrux.errors import AlreadyExists, Conflict, NotFound
+from horcrux.errors import AlreadyExists, Conflict, NotFound, Stale
 from horcrux.ids import Entropy, NodeId, VmId
-from horcrux.store import Collection
+from horcrux.storage.volume import Volume
+from horcrux.store import Collection, Compare
 
 log = logging.getLogger(__name__)
+
+
+class Origin(Protocol):
+    """What a new VM is made from, beside images."""
+
+    async def rests_on(self) -> Sequence[Compare]:
+        """What must still be so at the moment when the VM's document comes; the error that says why it is not."""
+        ...
+
+    async def furnish(self, vm_id: VmId) -> None:
+        """What the VM gets beside its disks is there; `undefine` takes it away again."""
+        ...
+
+
+class Nothing:
+    """The origin of a VM that is made from scratch."""
+
+    async def rests_on(self) -> Sequence[Compare]:
+        return ()
+
+    async def furnish(self, vm_id: VmId) -> None:
+        return None
+
+
+FROM_SCRATCH = Nothing()
 
 
 class VmBirth:
@@ -39,6 +68,7 @@ class VmBirth:
         definer: Definer,
         tasks: TaskSubmitter,
         *,
+        snapshot_files: SnapshotFiles,
         node: NodeId,
         clock: Clock,
         entropy: Entropy,
@@ -47,29 +77,37 @@ class VmBirth:
         self._hypervisor = hypervisor
         self._disks = disks
         self._definer = definer
+        self._snapshot_files = snapshot_files
         self._node = node
         self._clock = clock
         self._entropy = entropy
         tasks.recovery("vm.uncreate", self._uncreate)
         tasks.recovery("vm.finish_delete", self._finish_delete)
 
+    def stamp(self) -> tuple[str, float]:
+        """A UUID that nobody has, and the time."""
+        return str(uuid.UUID(bytes=self._entropy(16), version=4)), self._clock.now()
+
     def new_document(
         self, vm_id: VmId, spec: VmSpec, tags: tuple[str, ...], notes: str, *, autostart: bool
     ) -> VmDocument:
         """A document to be created, with a UUID of its own."""
+        own_uuid, now = self.stamp()
         return VmDocument(
             id=vm_id,
-            uuid=str(uuid.UUID(bytes=self._entropy(16), version=4)),
+            uuid=own_uuid,
             owner=self._node,
             phase=Phase.CREATING,
             spec=spec,
             tags=tags,
             notes=notes,
             autostart=autostart,
-            created_at=self._clock.now(),
+            created_at=now,
         )
 
-    async def create(self, run: TaskRun, document: VmDocument, disks: tuple[PlannedDisk, ...]) -> VmDocument:
+    async def create(
+        self, run: TaskRun, document: VmDocument, disks: tuple[PlannedDisk, ...], origin: Origin = FROM_SCRATCH
+    ) -> VmDocument:
         """The VM is whole and `ready`."""
         for planned in disks:
             if await self._disks.has_volume(planned.disk.storage_pool, planned.disk.volume):
@@ -79,8 +117,9 @@ class VmBirth:
         await run.undo("vm.uncreate", id=document.id, uuid=document.uuid)
         document = msgspec.structs.replace(document, operation=run.task.id)
         await run.stage("reserving its id", 0.02)
-        await self._vms.create(document.id, document)
+        await self._reserve(document, origin)
         document = await self._make_disks(run, document, disks)
+        await origin.furnish(document.id)
         await run.stage("defining it", 0.95)
         await self._definer.define(document)
         was = await self._vms.get(document.id)
@@ -90,18 +129,33 @@ class VmBirth:
         await run.commit()
         return ready
 
+    async def _reserve(self, document: VmDocument, origin: Origin) -> None:
+        while True:
+            try:
+                await self._vms.create(document.id, document, when=await origin.rests_on())
+            except Stale:
+                log.debug("VM %s: what it is made from has changed; looking at it again", document.id)
+            else:
+                return
+
     async def _make_disks(self, run: TaskRun, document: VmDocument, disks: tuple[PlannedDisk, ...]) -> VmDocument:
         """The document with its disks as they came out (format)."""
         made = []
         for i, planned in enumerate(disks):
-            disk = planned.disk
-            begun = f" from image {planned.image}" if planned.image else ""
-            await run.stage(f"making {disk.name}{begun}")
-            volume = await self._disks.create_disk(
-                disk.storage_pool, disk.volume, planned.size_bytes, planned.image, _part(run.progress, i, len(disks))
-            )
-            made.append(msgspec.structs.replace(disk, format=volume.format))
+            await run.stage(f"making {planned.disk.name}{_begun(planned)}")
+            volume = await self._make_disk(planned, part_of(run.progress, i, len(disks)))
+            made.append(msgspec.structs.replace(planned.disk, format=volume.format))
         return msgspec.structs.replace(document, spec=msgspec.structs.replace(document.spec, disks=tuple(made)))
+
+    async def _make_disk(self, planned: PlannedDisk, progress: Callable[[float], None]) -> Volume:
+        disk, source = planned.disk, planned.copy_of
+        if disk.base is not None:
+            return await self._disks.link_disk(disk.storage_pool, disk.base, disk.volume)
+        if source is not None:
+            return await self._disks.copy_disk((source.pool, source.name), disk.storage_pool, disk.volume, progress)
+        return await self._disks.create_disk(
+            disk.storage_pool, disk.volume, planned.size_bytes, planned.image, progress
+        )
 
     async def delete(self, run: TaskRun, vm_id: VmId, *, force: bool) -> None:
         """The VM, its volumes and its seed are gone. The caller has seen that it may be deleted now."""
@@ -149,6 +203,7 @@ class VmBirth:
             await self._disks.delete_disk(disk.storage_pool, disk.volume)
         await stage("removing the rest")
         await self._disks.delete_seed(document.id)
+        await self._snapshot_files.remove_all(document.id)
         await self._vms.delete(document.id)
 
 
@@ -156,6 +211,14 @@ async def _untold(_stage: str) -> None:
     """For an undo, which has no task of its own to tell."""
 
 
-def _part(progress: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:
+def part_of(progress: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:
     """Progress of one disk as its share of the whole, which lies between 0.05 and 0.9."""
     return lambda fraction: progress(0.05 + 0.85 * (index + fraction) / count)
+
+
+def _begun(planned: PlannedDisk) -> str:
+    if planned.disk.base is not None:
+        return f" as a linked clone of {planned.disk.base}"
+    if planned.copy_of is not None:
+        return f" as a copy of {planned.copy_of.name}"
+    return f" from image {planned.image}" if planned.image else ""

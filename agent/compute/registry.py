@@ -10,7 +10,7 @@ changes. Every such change is published once as a `vm` event.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -69,6 +69,7 @@ class VmRegistry:
         self._pulse = asyncio.Event()
         """Set, and replaced by a fresh one, at every change."""
         self._list: bytes | None = None
+        self._heard: list[Callable[[VmDocument | None, VmDocument | None], None]] = []
 
     def attach(self, replica: Replica) -> None:
         """Every document of the replica is known, and from now on every change of one."""
@@ -99,6 +100,13 @@ class VmRegistry:
         """Rows of all VMs, by id."""
         return [item for id_ in sorted(self._known) if (item := self._known[id_].item) is not None]
 
+    def documents(self) -> Iterator[VmDocument]:
+        return (known.document.value for known in self._known.values())
+
+    def listen(self, heard: Callable[[VmDocument | None, VmDocument | None], None]) -> None:
+        """From now on `heard` is called with each document that changes, as it was and as it is (None: it is not there)."""
+        self._heard.append(heard)
+
     def encoded_list(self) -> bytes:
         """The JSON of `items()`."""
         if self._list is None:
@@ -110,7 +118,7 @@ class VmRegistry:
         known = self.find(vm_id)
         document = known.document.value
         if document.phase is not Phase.READY:
-            return RunState.CREATING if document.phase is Phase.CREATING else RunState.DELETING
+            return RunState(document.phase.value)
         if self._is_hypervisor_lost:
             return RunState.UNKNOWN
         seen = RunState.STOPPED if known.seen is None else known.seen.state
@@ -202,18 +210,25 @@ class VmRegistry:
 
     def _document_changed(self, key: str, entry: Entry | None) -> None:
         vm_id = VmId(key.removeprefix(self._vms.prefix))
+        known = self._known.get(vm_id)
+        was = None if known is None else known.document.value
         if entry is None:
             if self._known.pop(vm_id, None) is not None:
                 self._changed()
                 self._bus.publish("vm", vm_id, None, Scope.VM_READ)
+            self._tell(was, None)
             return
         document = self._vms.decode(entry)
-        known = self._known.get(vm_id)
         if known is None:
             self._known[vm_id] = Known(document=document, seen=self._sightings.get(vm_id))
         else:
             known.document = document
         self._refresh(vm_id)
+        self._tell(was, document.value)
+
+    def _tell(self, was: VmDocument | None, now: VmDocument | None) -> None:
+        for heard in self._heard:
+            heard(was, now)
 
     def _take(self, sighting: Sighting) -> None:
         match sighting.kind:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import msgspec
 
 from agent.asked import Asked
-from agent.compute.birth import VmBirth
+from agent.compute.birth import FROM_SCRATCH, Origin, VmBirth
 from agent.compute.definer import Definer
 from agent.compute.driver import Hypervisor, Keyboard
 from agent.compute.ports import Disks
@@ -21,9 +21,9 @@ from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.principal import Principal
 from horcrux.compute.keys import chords_for
 from horcrux.compute.lifecycle import Verb, admit
-from horcrux.compute.order import Surroundings, change_spec, plan_vm
-from horcrux.compute.vm import Phase, RunState, VmDocument
-from horcrux.compute.vm_bodies import NewDisk, NewVm, SendKeys, Shutdown, VmChange, VmView
+from horcrux.compute.order import PlannedDisk, Surroundings, change_spec, plan_vm
+from horcrux.compute.vm import Phase, RunState, VmDocument, VmSpec
+from horcrux.compute.vm_bodies import NewVm, SendKeys, Shutdown, VmChange, VmView
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, Stale, Unreachable, invalid_field
 from horcrux.ids import Entropy, NodeId, PoolId, TaskId, VmId, check_name
 from horcrux.store import Collection
@@ -80,23 +80,48 @@ class VmService:
         return await self._create(order, VmId(check_name(order.id, "id")), asked)
 
     async def _create(self, order: NewVm, vm_id: VmId, asked: Asked) -> Task:
+        self.check_new(vm_id)
+        around = await self._surroundings()
+        places = [d.storage_pool if d.storage_pool in around.pools else None for d in order.disks]
+        names = await self.volume_names(vm_id, places)
+        spec, disks = plan_vm(order, vm_id, around, names, self.new_mac)
+        document = self._birth.new_document(vm_id, spec, order.tags, order.notes, autostart=order.autostart)
+        return await self.bear("vm.create", document, disks, asked, start=order.start)
+
+    def check_new(self, vm_id: VmId) -> None:
+        """AlreadyExists; Unreachable while no VM can be made."""
         if vm_id in self.registry:
             raise AlreadyExists(f"VM {vm_id} exists already", kind="vm", id=vm_id)
         if self.registry.is_hypervisor_lost:
             raise Unreachable("the hypervisor does not answer; no VM can be made until it does")
-        around = await self._surroundings()
-        names = await self._volume_names(vm_id, order.disks, around)
-        spec, disks = plan_vm(order, vm_id, around, names, self._new_mac)
-        document = self._birth.new_document(vm_id, spec, order.tags, order.notes, autostart=order.autostart)
+
+    def new_clone(self, vm_id: VmId, spec: VmSpec, tags: tuple[str, ...], template: str | None) -> VmDocument:
+        """A document to be born, with a UUID of its own."""
+        document = self._birth.new_document(vm_id, spec, tags, "", autostart=False)
+        return msgspec.structs.replace(document, template=template)
+
+    async def bear(
+        self,
+        action: str,
+        document: VmDocument,
+        disks: tuple[PlannedDisk, ...],
+        asked: Asked,
+        *,
+        start: bool,
+        origin: Origin = FROM_SCRATCH,
+        locks: Sequence[str] = (),
+    ) -> Task:
+        """A task, holding `locks` too, whose result is the new VM."""
+        document = msgspec.structs.replace(document, user=asked.principal.user)
 
         async def body(run: TaskRun) -> None:
-            await self._birth.create(run, document, disks)
-            if order.start:
+            await self._birth.create(run, document, disks, origin)
+            if start:
                 await run.stage("starting it")
-                await self._first_start(vm_id)
+                await self._first_start(document.id)
 
         volume_locks = (f"volume/{d.disk.storage_pool}/{d.disk.volume}" for d in disks)
-        return await self._submit("vm.create", vm_id, asked, body, volume_locks)
+        return await self.submit(action, document.id, asked, body, (*volume_locks, *locks))
 
     async def change(self, vm_id: str, change: VmChange, if_match: int | None, asked: Asked) -> Task:
         """A task whose result is the VM as it is then. Stale, with the current VM, when If-Match names an older one."""
@@ -105,14 +130,14 @@ class VmService:
         if not asked.wait_s:
             admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
         around = await self._surroundings()
-        change_spec(known.document.value.spec, change, around, self._new_mac)
+        change_spec(known.document.value.spec, change, around, self.new_mac)
 
         async def body(run: TaskRun) -> None:
             was = await self._vms.get(vm_id)
             if if_match is not None and was.revision != if_match:
                 raise await self._stale(vm_id, asked, was.revision)
             admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
-            now = _changed(was.value, change, around, self._new_mac)
+            now = _changed(was.value, change, around, self.new_mac)
             await run.undo("vm.redefine", id=vm_id)
             await run.stage("defining it", 0.3)
             await self._definer.define(now)
@@ -120,7 +145,7 @@ class VmService:
             await self._vms.replace(vm_id, was, now)
             await run.commit()
 
-        return await self._submit("vm.update", VmId(vm_id), asked, body)
+        return await self.submit("vm.update", VmId(vm_id), asked, body)
 
     async def delete(self, vm_id: str, if_match: int | None, asked: Asked, *, force: bool) -> Task:
         """A task; with `force` a running VM is stopped first."""
@@ -139,7 +164,7 @@ class VmService:
 
         disks = known.document.value.spec.disks
         locks = (f"volume/{d.storage_pool}/{d.volume}" for d in disks)
-        return await self._submit("vm.delete", VmId(vm_id), asked, body, locks)
+        return await self.submit("vm.delete", VmId(vm_id), asked, body, locks)
 
     async def power(self, vm_id: str, verb: Verb, asked: Asked) -> Task:
         """start, stop, reboot, reset, pause or resume."""
@@ -158,12 +183,12 @@ class VmService:
             admit(self.registry.state_of(vm_id), verb, vm_id)
 
         async def body(run: TaskRun) -> None:
-            await self._admit_now(VmId(vm_id), verb)
+            await self.admit_now(VmId(vm_id), verb)
             await run.stage(f"{verb}: asking the hypervisor", 0.1)
             await act(VmId(vm_id))
             await self.registry.look_again(VmId(vm_id))
 
-        return await self._submit(f"vm.{verb}", VmId(vm_id), asked, body)
+        return await self.submit(f"vm.{verb}", VmId(vm_id), asked, body)
 
     async def shutdown(self, vm_id: str, how: Shutdown, asked: Asked) -> Task:
         """Asks the guest, waits for it, and pulls the plug after the time limit when `force` is set."""
@@ -174,7 +199,7 @@ class VmService:
         id_ = VmId(vm_id)
 
         async def body(run: TaskRun) -> None:
-            await self._admit_now(id_, Verb.SHUTDOWN)
+            await self.admit_now(id_, Verb.SHUTDOWN)
             await run.stage("asking the guest to shut down", 0.1)
             await self._hypervisor.shutdown(id_)
             self.registry.mark(id_, RunState.STOPPING)
@@ -183,7 +208,7 @@ class VmService:
             finally:
                 self.registry.mark(id_, None)
 
-        return await self._submit("vm.shutdown", id_, asked, body)
+        return await self.submit("vm.shutdown", id_, asked, body)
 
     async def send_keys(self, vm_id: str, keys: SendKeys) -> None:
         """Typed when it returns; Conflict when the VM does not run."""
@@ -247,7 +272,8 @@ class VmService:
         await self._hypervisor.start(vm_id)
         await self.registry.look_again(vm_id)
 
-    async def _admit_now(self, vm_id: VmId, verb: Verb) -> None:
+    async def admit_now(self, vm_id: VmId, verb: Verb) -> None:
+        """The hypervisor has been asked, and `verb` makes sense. Conflict."""
         await self.registry.look_again(vm_id)
         admit(self.registry.state_of(vm_id), verb, vm_id)
 
@@ -267,7 +293,7 @@ class VmService:
             await self._hypervisor.stop(vm_id)
             await self.registry.look_again(vm_id)
 
-    async def _submit(
+    async def submit(
         self,
         action: str,
         vm_id: VmId,
@@ -314,12 +340,12 @@ class VmService:
         images = await self._disks.all_images()
         return msgspec.structs.replace(await self._host(), pools=self._disks.volume_pools(), images=images)
 
-    async def _volume_names(self, vm_id: VmId, disks: Sequence[NewDisk], around: Surroundings) -> list[str]:
-        """`<vm>-disk<n>` for each, with a number behind where the pool has a volume of that name."""
+    async def volume_names(self, vm_id: VmId, pools: Sequence[str | None]) -> list[str]:
+        """`<vm>-disk<n>` for each, with a number behind where its pool (if there is one) has a volume of that name."""
         names = []
-        for i, disk in enumerate(disks):
+        for i, pool in enumerate(pools):
             name, n = f"{vm_id}-disk{i}", 1
-            while disk.storage_pool in around.pools and await self._disks.has_volume(PoolId(disk.storage_pool), name):
+            while pool is not None and await self._disks.has_volume(PoolId(pool), name):
                 n += 1
                 name = f"{vm_id}-disk{i}-{n}"
             names.append(name)
@@ -340,7 +366,11 @@ class VmService:
     def _is_at_work(self, vm_id: VmId) -> bool:
         return self.registry.operation_on(vm_id) is not None
 
-    def _new_mac(self) -> str:
+    def stamp(self) -> tuple[str, float]:
+        """A UUID that nobody has, and the time."""
+        return self._birth.stamp()
+
+    def new_mac(self) -> str:
         """52:54:00 is QEMU's own; the rest is chance."""
         return "52:54:00:" + ":".join(f"{b:02x}" for b in self._entropy(3))
 

@@ -9,7 +9,12 @@ from horcrux.compute.vm import Phase, RunState, sealed
 from horcrux.compute.vm_bodies import AllowedAction, DiskView, NicView, PendingChange, VmView
 from horcrux.ids import TaskId
 
-_SCOPE_OF = {Verb.DELETE: Scope.VM_WRITE, Verb.UPDATE: Scope.VM_WRITE, Verb.CONSOLE: Scope.VM_CONSOLE}
+_SCOPE_OF = {
+    Verb.DELETE: Scope.VM_WRITE,
+    Verb.UPDATE: Scope.VM_WRITE,
+    Verb.CLONE: Scope.VM_WRITE,
+    Verb.CONSOLE: Scope.VM_CONSOLE,
+}
 
 
 def vm_view(
@@ -48,6 +53,7 @@ def vm_view(
                 bus=d.bus,
                 cache=d.cache,
                 format=d.format,
+                base=d.base,
             )
             for d in spec.disks
         ),
@@ -64,6 +70,8 @@ def vm_view(
         operation=task,
         pending=_pending(known, state),
         allowed_actions=_allowed_actions(known, state, task, principal),
+        snapshots=len(document.snapshots),
+        reverting=document.reverting,
         revision=known.document.revision,
     )
 

@@ -11,10 +11,10 @@ LetIn = Callable[[Path], object]
 
 
 class VolumeUses(Protocol):
-    """What VMs hold (`agent.compute.registry.VmRegistry` is the implementation). All from memory."""
+    """What VMs and templates hold (`agent.storage.held.HeldVolumes` is the implementation). All from memory."""
 
     def uses(self, pool: str) -> Mapping[str, VolumeUse]:
-        """By volume: the VM that has it as a disk."""
+        """By volume: the VM or the template that has it as a disk."""
         ...
 
     def image_uses(self, pool: str) -> Mapping[str, VolumeUse]:

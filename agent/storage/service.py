@@ -9,6 +9,8 @@ from pathlib import Path
 
 from agent.blocking import BlockingPool
 from agent.events import Publisher
+from agent.storage.clones import VolumeCopies
+from agent.storage.disk_snapshots import DiskSnapshots
 from agent.storage.driver import Progress, StorageDriver
 from agent.storage.fetch import Fetcher
 from agent.storage.health import PoolWatch
@@ -25,7 +27,7 @@ from horcrux.compute.vm import CloudInit
 from horcrux.errors import NotFound
 from horcrux.ids import NodeId, PoolId, VmId
 from horcrux.storage.pool import PoolDocument, PoolType
-from horcrux.storage.volume import Image, Volume
+from horcrux.storage.volume import Image, Volume, VolumeUse
 from horcrux.store import Store
 
 
@@ -64,7 +66,10 @@ class StorageService:
             clock=clock,
             images_in=images_in,
         )
+        self._uses = uses
         self.volumes = Volumes(self.pools, tasks, events, uses)
+        self.disk_snapshots = DiskSnapshots(self.pools)
+        self.copies = VolumeCopies(self.pools, events, uses)
         self.images = Images(self.pools, tasks, events, uses, Fetcher(self._files, image_folders))
         self.watch = PoolWatch(self.pools.own_views, self.pools.publish, clock)
         self.tasks = tasks
@@ -87,7 +92,8 @@ class StorageService:
         return await self.images.everything()
 
     async def has_volume(self, pool_id: PoolId, name: str) -> bool:
-        return await self.volumes.exists(pool_id, name)
+        """Whether there is one, or somebody holds the name."""
+        return name in self._uses.uses(pool_id) or await self.volumes.exists(pool_id, name)
 
     async def create_disk(
         self, pool_id: PoolId, name: str, size_bytes: int | None, image: str | None, progress: Progress
@@ -97,6 +103,34 @@ class StorageService:
         Whoever calls holds the lock `volume/<pool>/<name>`, has found the name free and recorded the undo, in this order.
         """
         return await self.volumes.make(pool_id, name, size_bytes, image, progress)
+
+    async def link_disk(self, pool_id: PoolId, base: str, name: str) -> Volume:
+        """A new volume that stands on `base` of the same pool; else as `create_disk`. HostLacks."""
+        return await self.copies.link(pool_id, base, name)
+
+    async def copy_disk(self, source: tuple[PoolId, str], pool_id: PoolId, name: str, progress: Progress) -> Volume:
+        """A new volume with the content of `source` (pool, name), which nobody writes to; else as `create_disk`."""
+        return await self.copies.copy(source, pool_id, name, progress)
+
+    def can_link(self, pool_id: PoolId) -> bool:
+        """Whether the pool makes linked clones. NotFound."""
+        return self.copies.can_link(pool_id)
+
+    def check_can_link(self, pool_id: PoolId) -> None:
+        """HostLacks, with the way out, for a pool that makes no linked clones; NotFound."""
+        self.copies.check_can_link(pool_id)
+
+    def use_of(self, pool_id: PoolId, name: str) -> VolumeUse | None:
+        """Who holds a volume; from memory."""
+        return self._uses.uses(pool_id).get(name)
+
+    async def make_base(self, pool_id: PoolId, name: str, base: str) -> Volume:
+        """The volume is named `base` from now on, and never written to again. Idempotent. HostLacks."""
+        return await self.copies.make_base(pool_id, name, base)
+
+    async def clones_on(self, pool_id: PoolId, name: str) -> list[str]:
+        """Names of the volumes that stand on it, sorted; none when it is not there, or in a pool that makes no linked clones."""
+        return await self.copies.clones(pool_id, name)
 
     async def delete_disk(self, pool_id: PoolId, name: str) -> None:
         """Gone, also when it was gone before, or with its pool; who uses it is not asked."""

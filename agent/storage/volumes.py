@@ -7,6 +7,8 @@ a volume that was there before.
 import logging
 from collections.abc import Mapping
 
+import msgspec
+
 from agent.asked import Asked
 from agent.events import Publisher
 from agent.storage.driver import Progress, snapshots_of
@@ -188,8 +190,9 @@ class Volumes:
     def _check_unused(self, pool_id: str, name: str, way_out: str) -> None:
         use = self._uses.uses(pool_id).get(name)
         if use is not None:
-            words = f"volume {name} is {use.disk} of VM {use.vm_id}; {way_out}"
-            raise InUse(words, used_by={"vm_id": use.vm_id, "disk": use.disk})
+            way_out = way_out if use.template is None else "a template never changes; delete it as a whole"
+            words = f"volume {name} is {use.disk} of {use.holder}; {way_out}"
+            raise InUse(words, used_by=msgspec.to_builtins(use))
 
     async def _uncreate(self, args: Mapping[str, str]) -> None:
         try:

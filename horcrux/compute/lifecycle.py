@@ -6,7 +6,7 @@
                 running, paused, stopping --stop--> stopped
     stopped, crashed --delete--> deleting
 
-`creating`, `deleting` and `unknown` admit nothing: a task, or a silent hypervisor, has the VM.
+`creating`, `deleting`, `reverting` and `unknown` admit nothing: a task, or a silent hypervisor, has the VM.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,8 @@ class Verb(StrEnum):
     DELETE = "delete"
     UPDATE = "update"
     CONSOLE = "console"
+    CLONE = "clone"
+    """Its disks are copied, or become a template's."""
 
 
 _S, _V = RunState, Verb
@@ -48,6 +50,8 @@ _NEXT: Mapping[tuple[RunState, Verb], RunState] = MappingProxyType(
         (_S.PAUSED, _V.RESUME): _S.RUNNING,
         (_S.STOPPED, _V.DELETE): _S.DELETING,
         (_S.CRASHED, _V.DELETE): _S.DELETING,
+        (_S.STOPPED, _V.CLONE): _S.STOPPED,
+        (_S.CRASHED, _V.CLONE): _S.CRASHED,
         (_S.STOPPED, _V.UPDATE): _S.STOPPED,
         (_S.RUNNING, _V.UPDATE): _S.RUNNING,
         (_S.PAUSED, _V.UPDATE): _S.PAUSED,
@@ -68,6 +72,7 @@ _IS: Mapping[RunState, str] = MappingProxyType(
         _S.STOPPING: "it is shutting down",
         _S.CRASHED: "it has crashed and does not run",
         _S.DELETING: "it is being deleted",
+        _S.REVERTING: "it is being reverted to a snapshot",
         _S.UNKNOWN: "its state is unknown because the hypervisor does not answer",
     }
 )
@@ -82,6 +87,9 @@ _ADVICE: Mapping[tuple[RunState, Verb], str] = MappingProxyType(
         (_S.STOPPING, _V.DELETE): "wait until it is stopped, or stop it",
         (_S.RUNNING, _V.DELETE): "stop it first",
         (_S.PAUSED, _V.DELETE): "stop it first",
+        (_S.RUNNING, _V.CLONE): "stop it first",
+        (_S.PAUSED, _V.CLONE): "stop it first",
+        (_S.STOPPING, _V.CLONE): "wait until it is stopped, or stop it",
         (_S.STOPPED, _V.CONSOLE): "start it first",
         (_S.CRASHED, _V.CONSOLE): "start it first",
     }

@@ -41,12 +41,21 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     bridges: frozenset[str]
 
 
+class VolumeRef(msgspec.Struct, frozen=True):
+    """A volume by its pool and name."""
+
+    pool: PoolId
+    name: str
+
+
 class PlannedDisk(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk of the spec, and what it is to be made from."""
+    """A disk of the spec, and what it is to be made from: an image of its pool, a copy of a volume, or as a linked clone of
+    `disk.base`; else it is empty."""
 
     disk: Disk
     size_bytes: int
-    image: str | None
+    image: str | None = None
+    copy_of: VolumeRef | None = None
 
 
 class Problems:
@@ -78,8 +87,8 @@ def plan_vm(
     Raises InvalidFields with every problem found.
     """
     problems = Problems()
-    _check_sizes(problems, order.cpu_cores, order.memory_mb)
-    _check_words(problems, order.name, order.machine, order.cpu_model, order.tags, order.notes)
+    check_sizes(problems, order.cpu_cores, order.memory_mb)
+    check_words(problems, order.name, order.machine, order.cpu_model, order.tags, order.notes)
     architecture = order.architecture or around.architectures[0]
     if architecture not in around.architectures:
         known = ", ".join(around.architectures)
@@ -87,7 +96,7 @@ def plan_vm(
     disks = _plan_disks(problems, order.disks, around, volume_names)
     nics = _plan_nics(problems, order.nics, around, new_mac)
     cdrom = _check_cdrom(problems, order.cdrom, around)
-    cloud_init = _check_seed(problems, order.cloud_init)
+    cloud_init = check_seed(problems, order.cloud_init)
     problems.raise_if_any()
     spec = VmSpec(
         name=order.name or vm_id,
@@ -113,28 +122,28 @@ def change_spec(spec: VmSpec, change: VmChange, around: Surroundings, new_mac: C
     problems = Problems()
     values = {f: v for f in _SPEC_FIELDS if (v := getattr(change, f)) is not msgspec.UNSET}
     wanted = msgspec.structs.replace(spec, **values)
-    _check_sizes(problems, wanted.cpu_cores, wanted.memory_mb)
+    check_sizes(problems, wanted.cpu_cores, wanted.memory_mb)
     tags = () if change.tags is msgspec.UNSET else change.tags
     notes = "" if change.notes is msgspec.UNSET else change.notes
-    _check_words(problems, wanted.name, wanted.machine, wanted.cpu_model, tags, notes)
+    check_words(problems, wanted.name, wanted.machine, wanted.cpu_model, tags, notes)
     if change.nics is not msgspec.UNSET:
         wanted = msgspec.structs.replace(wanted, nics=_plan_nics(problems, change.nics, around, new_mac))
     if change.cdrom is not msgspec.UNSET:
         wanted = msgspec.structs.replace(wanted, cdrom=_check_cdrom(problems, change.cdrom, around))
     if wanted.cloud_init != spec.cloud_init:
-        wanted = msgspec.structs.replace(wanted, cloud_init=_check_seed(problems, wanted.cloud_init))
+        wanted = msgspec.structs.replace(wanted, cloud_init=check_seed(problems, wanted.cloud_init))
     problems.raise_if_any()
     return wanted
 
 
-def _check_sizes(problems: Problems, cpu_cores: int, memory_mb: int) -> None:
+def check_sizes(problems: Problems, cpu_cores: int, memory_mb: int) -> None:
     if not 1 <= cpu_cores <= MAX_CORES:
         problems.add("cpu_cores", f"1 to {MAX_CORES}, got {cpu_cores}")
     if not MIN_MEMORY_MB <= memory_mb <= MAX_MEMORY_MB:
         problems.add("memory_mb", f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB, got {memory_mb}")
 
 
-def _check_words(
+def check_words(
     problems: Problems,
     name: str | None,
     machine: str | None,
@@ -257,7 +266,7 @@ def _check_cdrom(problems: Problems, cdrom: str | None, around: Surroundings) ->
     return f"{pool}/{name}"
 
 
-def _check_seed(problems: Problems, wanted: CloudInit | None) -> CloudInit | None:
+def check_seed(problems: Problems, wanted: CloudInit | None) -> CloudInit | None:
     if wanted is None:
         return None
     try:

@@ -93,6 +93,8 @@ class DiskView(msgspec.Struct, frozen=True, kw_only=True):
     bus: DiskBus
     cache: DiskCache
     format: str
+    base: str | None
+    """The template's volume of the same pool that it is a linked clone of."""
 
 
 class NicView(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +145,11 @@ class VmView(msgspec.Struct, frozen=True, kw_only=True):
     operation: str | None
     pending: tuple[PendingChange, ...]
     allowed_actions: dict[str, AllowedAction]
-    """By verb: start, stop, shutdown, reboot, reset, pause, resume, delete, update, console."""
+    """By verb: start, stop, shutdown, reboot, reset, pause, resume, delete, update, console, clone."""
+    snapshots: int = 0
+    """How many there are."""
+    reverting: str | None = None
+    """The snapshot that it is on its way back to."""
     revision: int
     """The ETag's number, for If-Match."""
 

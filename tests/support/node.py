@@ -49,10 +49,11 @@ class FakeHost:
 class FakeNode:
     """A node that serves, and the hypervisor below it."""
 
-    def __init__(self, node: Node, host: FakeHost) -> None:
+    def __init__(self, node: Node, host: FakeHost, folder: Path) -> None:
         self.node = node
         self.url = node.url
         self.host = host
+        self.folder = folder
         self.hypervisor = host.hypervisor
 
     async def remove_volume(self, pool: str, name: str) -> None:
@@ -102,7 +103,7 @@ async def fake_node(
     state = await asyncio.to_thread(NodeState.open, Path(settings.state_dir), settings.node_name, os.urandom)
     try:
         async with open_node(settings, state, host.open) as node:
-            yield FakeNode(node, host)
+            yield FakeNode(node, host, folder)
     finally:
         state.close()
 
