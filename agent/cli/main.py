@@ -4,7 +4,22 @@ import sys
 
 import typer
 
-from agent.cli import console, demo, doctor, image, login, storage, task, token, user, version, vm, vm_power, volume
+from agent.cli import (
+    console,
+    demo,
+    doctor,
+    image,
+    login,
+    storage,
+    task,
+    template,
+    token,
+    user,
+    version,
+    vm,
+    vm_power,
+    volume,
+)
 from agent.cli.exits import CliError, Exit
 
 app = typer.Typer(
@@ -16,10 +31,11 @@ app = typer.Typer(
 )
 for part in (login, doctor, demo, version):
     part.add_to(app)
-for part_of_vm in (vm_power, console):
+for part_of_vm in (vm_power, console, template):
     part_of_vm.add_to(vm.app)
 for name, group in (
     ("vm", vm.app),
+    ("template", template.app),
     ("image", image.app),
     ("storage", storage.app),
     ("volume", volume.app),

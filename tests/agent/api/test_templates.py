@@ -87,14 +87,19 @@ async def test_a_clone_is_another_machine_with_what_was_ordered(api: Api) -> Non
 
 async def test_a_template_has_nothing_of_one_machine(api: Api) -> None:
     network: dict[str, object] = {"version": 2, "ethernets": {"eth0": {"addresses": ["10.0.0.5/24"]}}}
-    seed: dict[str, object] = {"user": "ann", "ssh_keys": [KEY], "user_data": "#cloud-config\npassword: secret", "network": network}
+    seed: dict[str, object] = {
+        "user": "ann",
+        "ssh_keys": [KEY],
+        "user_data": "#cloud-config\npassword: secret",
+        "network": network,
+    }
     await api.make("vm-1", cloud_init=seed)
     answer = await api.call("POST", "/api/templates", {"vm_id": "vm-1"})
     assert "secret" not in answer.text
     clone = await api.post("/api/templates/tmpl-1/clone", {"new_vm_id": "vm-2"}, 201)
     assert clone["cloud_init"] == {"user": "ann", "ssh_keys": [KEY], "network": None, "user_data": None}
-    order = {"new_vm_id": "vm-3", "cloud_init": None}
-    assert (await api.post("/api/templates/tmpl-1/clone", order, 201))["cloud_init"] is None
+    bare = {"new_vm_id": "vm-3", "cloud_init": None}
+    assert (await api.post("/api/templates/tmpl-1/clone", bare, 201))["cloud_init"] is None
     order = {"new_vm_id": "vm-4", "cloud_init": {"user": "bob"}}
     assert (await api.post("/api/templates/tmpl-1/clone", order, 201))["cloud_init"]["user"] == "bob"
 
