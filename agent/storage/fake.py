@@ -14,7 +14,7 @@ from agent.storage.fake_clones import FakeClones
 from agent.storage.fake_snapshots import FakeSnapshots
 from horcrux.errors import AlreadyExists, Conflict, NoSpace, NotFound, Unavailable, invalid_field
 from horcrux.ids import PoolId
-from horcrux.storage.image_check import HEAD_BYTES, Sniffed, sniff
+from horcrux.storage.image_check import HEAD_BYTES, sniff
 from horcrux.storage.pool import FoundPool, PoolDocument, PoolSeen
 from horcrux.storage.volume import AS_THE_POOL, VOLUME_FORMATS, Volume, VolumeKind, VolumeOptions, volume_file
 from horcrux.units import GIB
@@ -98,12 +98,13 @@ class FakeStorageDriver:
         self, pool: PoolDocument, name: str, source: str, source_format: str, format_: str, progress: Progress
     ) -> Volume:
         self._check_free(pool, name)
-        found, size_bytes = await asyncio.to_thread(_look_at, source)
+        found = self._volume_at(source)
+        virtual_bytes, size_bytes = await asyncio.to_thread(_look_at, source) if found is None else found
         if size_bytes > self._available_bytes(pool.id):
             raise NoSpace(f"pool {pool.id} is full")
         progress(1.0)
         self._check_free(pool, name)
-        return self._keep(pool, name, -(-found.virtual_size_bytes // 512) * 512, format_, size_bytes)
+        return self._keep(pool, name, -(-virtual_bytes // 512) * 512, format_, size_bytes)
 
     async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
         volume = await self.find_volume(pool, name)
@@ -129,6 +130,11 @@ class FakeStorageDriver:
             raise Unavailable(f"pool {pool.id} is not active", pool=pool.id)
         return self._kept[pool.id]
 
+    def _volume_at(self, path: str) -> tuple[int, int] | None:
+        """What a guest sees of the volume of that path, and what it takes; None when it is none of ours."""
+        volumes = (volume for kept in self._kept.values() for volume in kept.values())
+        return next(((v.capacity_bytes, v.allocation_bytes) for v in volumes if v.path == path), None)
+
     def _available_bytes(self, pool: PoolId) -> int:
         return self._total_bytes - sum(v.allocation_bytes for v in self._kept[pool].values())
 
@@ -151,12 +157,12 @@ class FakeStorageDriver:
         return volume
 
 
-def _look_at(source: str) -> tuple[Sniffed, int]:
-    """What the file is, and the bytes it takes on the disk."""
+def _look_at(source: str) -> tuple[int, int]:
+    """What a guest sees of the file, and the bytes it takes on the disk."""
     try:
         with Path(source).open("rb") as file:
             head = file.read(HEAD_BYTES)
         stat = Path(source).stat()
     except FileNotFoundError as err:
         raise NotFound(f"the file to copy from is not there: {source}") from err
-    return sniff(head, stat.st_size), stat.st_blocks * 512
+    return sniff(head, stat.st_size).virtual_size_bytes, stat.st_blocks * 512

@@ -289,7 +289,7 @@ async def test_a_volume_of_a_vm_is_neither_deleted_nor_resized_by_itself(api: Ap
     ):
         refused = await api.expect(409, method, path, body)
         assert refused["code"] == "in_use"
-        assert refused["used_by"] == {"vm_id": "owner", "disk": "disk0"}
+        assert refused["used_by"] == {"vm_id": "owner", "disk": "disk0", "template": None}
 
 
 async def test_lists_are_filtered_paged_and_cut_to_fields(api: Api) -> None:
