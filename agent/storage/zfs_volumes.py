@@ -25,6 +25,7 @@ from horcrux.storage.pool import PoolDocument
 from horcrux.storage.qcow2 import read_header
 from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeKind, VolumeOptions
 from horcrux.storage.zfs import (
+    BASE_SNAPSHOT,
     FILLING,
     READY,
     STATE_MARK,
@@ -128,6 +129,9 @@ class ZfsVolumes:
                 capacity_bytes=row.volsize,
             )
         if wanted > row.volsize:
+            base = f"{row.dataset}@{BASE_SNAPSHOT}"
+            if await self._link.run(row.dataset, zfs_library.exists, base):
+                raise Conflict(f"volume {name} of pool {pool.id} is a base, which never changes")
             # the command also lets what is reserved grow with it
             await self._link.command("zfs", "set", f"volsize={wanted}", row.dataset)
         return await self.find(pool, name)

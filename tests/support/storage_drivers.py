@@ -90,6 +90,14 @@ async def _directory(folder: Path) -> AsyncIterator[Opened]:
         await driver.close()
 
 
+@asynccontextmanager
+async def _zfs(folder: Path) -> AsyncIterator[Opened]:
+    from tests.support.zfs import zfs_driver, zfs_pool, zpool
+
+    async with zpool(folder) as name, zfs_driver(folder) as driver:
+        yield Opened(driver, lambda pool: zfs_pool(f"{name}/{pool}", pool))
+
+
 SUBJECTS = (
     Subject(name="fake", open=_fake, has_content=False),
     Subject(
@@ -103,6 +111,16 @@ SUBJECTS = (
         clone_format="raw",
     ),
     Subject(name="dir", open=_directory, marks=(pytest.mark.libvirt,)),
+    Subject(
+        name="zfs",
+        open=_zfs,
+        marks=(pytest.mark.lab,),
+        formats=("raw",),
+        snapshot_format="raw",
+        are_snapshots_live=True,
+        can_revert_past_newer=False,
+        clone_format="raw",
+    ),
 )
 
 
@@ -113,12 +131,15 @@ async def write(volume: Volume, letter: str, at: int = 0) -> None:
 
 async def holds(volume: Volume, letter: str, at: int = 0) -> bool:
     """Whether they are; a NUL for what was never written."""
-    return "verification failed" not in await _qemu_io(volume, f"read -P {ord(letter)} {at} 64k")
+    return "verification failed" not in await _qemu_io(volume, f"read -P {ord(letter)} {at} 64k", "-r")
 
 
-async def _qemu_io(volume: Volume, command: str) -> str:
+async def _qemu_io(volume: Volume, command: str, *flags: str) -> str:
     done = await asyncio.to_thread(
-        subprocess.run, ["qemu-io", "-f", volume.format, "-c", command, volume.path], capture_output=True, text=True
+        subprocess.run,
+        ["qemu-io", *flags, "-f", volume.format, "-c", command, volume.path],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode in (0, 1), done.stderr
     assert "an't open" not in done.stderr + done.stdout, done.stderr + done.stdout
