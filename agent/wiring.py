@@ -15,17 +15,21 @@ async def real_drivers(ground: Ground) -> Drivers:
     from agent.compute.libvirt_snapshots import LibvirtSnapshots
     from agent.host.reach import open_way
     from agent.storage.libvirt_pool import LibvirtPoolDriver
+    from agent.storage.zfs import ZfsDriver
 
     settings, facts = ground.settings, ground.facts
     hypervisor = await ground.undo.enter_async_context(LibvirtHypervisor(facts, settings.libvirt_uri))
     pools = LibvirtPoolDriver(settings.libvirt_uri, facts.node_id, state_dir=ground.state.folder)
     ground.undo.push_async_callback(pools.close)
+    # also where there is no ZFS: whoever makes such a pool is told then what this host lacks
+    zfs = ZfsDriver(facts.node_id, mounts=ground.state.folder / "zfs")
+    ground.undo.push_async_callback(zfs.close)
     return Drivers(
         hypervisor=hypervisor,
         keyboard=hypervisor,
         paths=hypervisor,
         guest_snapshots=LibvirtSnapshots(hypervisor, facts.node_id, settings.libvirt_uri),
-        pools={PoolType.DIR: pools},
+        pools={PoolType.DIR: pools, PoolType.ZFS: zfs},
         gate=await _console_gate(ground),
         let_qemu_in=open_way,
     )
