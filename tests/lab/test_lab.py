@@ -1,15 +1,21 @@
 """The lab itself: the product runs in it, power cuts and partitions are real, and nothing is left behind."""
 
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import MakeLab
 from tests.lab.harness.guest import Guest, GuestError
 from tests.lab.harness.inside import InsideError, run_tests_inside
-from tests.lab.harness.lab import Lab
+from tests.lab.harness.kept import processes_of
+from tests.lab.harness.lab import Lab, power_on
 from tests.lab.harness.node import InstalledAgent
 from tests.lab.harness.shape import Shape
+from tests.support.waiting import TIMEOUT_S
 
 LAB = Shape(guests=2, cpus=1, disks=("1G", "256M"))
 
@@ -68,15 +74,52 @@ def test_tests_run_inside_and_their_failures_come_out(guest: Guest) -> None:
         run_tests_inside(guest, "tests/horcrux/test_units.py", "-k", "no_such_test")
 
 
-def test_nothing_is_left_after_a_lab_is_closed(make_lab: MakeLab) -> None:
-    lab = make_lab(Shape(cpus=1))
-    processes = {lab.keeper_pid(), lab.pid_of(lab.n1)}
-    folder = lab.folder
-    assert processes == {pid for pid in processes if runs(pid)}
-    lab.close()
-    assert not any(runs(pid) for pid in processes)
-    assert not folder.exists()
-    assert not named(folder)
+@pytest.fixture
+def short_lab(lab_image: Path) -> Iterator[Lab]:
+    """A lab that is owned by another process and is still booting."""
+    with subprocess.Popen(["sleep", "infinity"]) as owner:
+        lab = power_on(Shape(cpus=1), lab_image, owner=owner.pid)
+        try:
+            yield lab
+        finally:
+            owner.kill()
+            lab.close()
+
+
+def test_nothing_is_left_after_a_lab_is_closed(short_lab: Lab) -> None:
+    keeper, guest = short_lab.keeper_pid(), short_lab.pid_of(short_lab.n1)
+    assert {keeper, guest} <= set(processes_of(short_lab.folder))
+    short_lab.close()
+    assert not runs(keeper)
+    assert not runs(guest)
+    assert not processes_of(short_lab.folder)
+    assert not short_lab.folder.exists()
+
+
+def test_nothing_is_left_after_the_owner_of_a_lab_was_killed(short_lab: Lab) -> None:
+    keeper, guest = short_lab.keeper_pid(), short_lab.pid_of(short_lab.n1)
+    os.kill(short_lab.owner, signal.SIGKILL)
+    until(lambda: not runs(keeper) and not runs(guest) and not short_lab.folder.exists())
+
+
+def test_no_guest_outlives_a_keeper_that_was_killed(short_lab: Lab, lab_image: Path) -> None:
+    guest = short_lab.pid_of(short_lab.n1)
+    os.kill(short_lab.keeper_pid(), signal.SIGKILL)
+    until(lambda: not runs(guest))
+    power_on(Shape(cpus=1), lab_image).close()
+    assert not short_lab.folder.exists(), "the next lab removes what is left of a dead one"
+
+
+def test_a_lab_ends_when_its_time_is_over(lab_image: Path) -> None:
+    lab = power_on(Shape(cpus=1, ttl_s=3), lab_image)
+    until(lambda: not lab.folder.exists() and not processes_of(lab.folder))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not is_so():
+        assert time.monotonic() < deadline, "not so in time"
+        time.sleep(0.02)
 
 
 def runs(pid: int) -> bool:
@@ -84,16 +127,3 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def named(folder: Path) -> list[str]:
-    """Processes that have to do with a run's folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes()
-            if str(folder).encode() in words or (entry / "cwd").readlink().is_relative_to(folder):
-                found.append(entry.name)
-        except OSError:  # it ended meanwhile
-            continue
-    return found

@@ -105,6 +105,10 @@ class Guest:
                 raise GuestError(f"{self.name}: not so within {timeout_s} s: {outcome}")
             time.sleep(_POLL_S)
 
+    def ssh_words(self, *command: str) -> list[str]:
+        """The program and arguments of a shell in the guest, or of a command."""
+        return [*self._ssh(), *(() if command else ("-t",)), "root@127.0.0.1", *command]
+
     # ------------------------------------------------------------------ files
 
     def push(self, source: Path | str, target: str) -> None:

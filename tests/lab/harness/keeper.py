@@ -30,7 +30,7 @@ class Keeper:
     """Its working directory is the run's folder."""
 
     def __init__(self, run: Run) -> None:
-        self._end = time.monotonic() + run.shape.ttl_s
+        self._ttl_s = run.shape.ttl_s
         self._selector = selectors.DefaultSelector()
         self._is_told_to_stop = False
         numbers = range(1, run.shape.guests + 1)
@@ -55,7 +55,8 @@ class Keeper:
                 control.listen(16)
                 self._watch(control.fileno(), lambda: self._answer(control))
                 Path("ctl.new").rename("ctl")  # from here on it is there and answers
-                while not self._is_told_to_stop and time.monotonic() < self._end:
+                end = time.monotonic() + self._ttl_s
+                while not self._is_told_to_stop and time.monotonic() < end:
                     for key, _ in self._selector.select(1):
                         key.data()
             finally:

@@ -94,12 +94,25 @@ def end_keeper(folder: Path) -> None:
     if pid:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + _END_PATIENCE_S
-        while keeper_pid(folder) == pid and _runs(pid):
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(_POLL_S)
+    deadline = time.monotonic() + _END_PATIENCE_S
+    while (pid and _runs(pid)) or processes_of(folder):
+        if time.monotonic() > deadline:
+            raise LabError(f"processes of {folder} do not end: {processes_of(folder)}")
+        time.sleep(_POLL_S)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Those that work in a run's folder or name it: keeper, guests, connections."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes()
+            if str(folder).encode() in words or (entry / "cwd").readlink().is_relative_to(folder):
+                found.append(int(entry.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def keeper_pid(folder: Path) -> int:

@@ -23,6 +23,7 @@ class Lab:
         self.folder = folder
         run = msgspec.json.decode((folder / "run.json").read_bytes(), type=Run)
         self.shape = run.shape
+        self.owner = run.owner
         self.image = Path(run.image)
         self.wait_s = run.shape.wait_s
         self._ports: dict[int, int] = {}
@@ -104,6 +105,18 @@ class Lab:
 
 def open_lab(shape: Shape, image: Path, folder: Path | None = None, *, owner: int = 0) -> Lab:
     """A lab whose guests answer. It ends with process `owner` where one is given, and after its time to live."""
+    lab = power_on(shape, image, folder, owner=owner)
+    try:
+        for guest in lab.guests:
+            guest.until_up()
+    except BaseException:
+        lab.close()
+        raise
+    return lab
+
+
+def power_on(shape: Shape, image: Path, folder: Path | None = None, *, owner: int = 0) -> Lab:
+    """As `open_lab`; the guests are still booting."""
     remove_dead_runs()
     if not 1 <= shape.guests <= 3:
         raise LabError(f"a lab has 1 to 3 guests, not {shape.guests}")
@@ -115,10 +128,7 @@ def open_lab(shape: Shape, image: Path, folder: Path | None = None, *, owner: in
     try:
         fill_folder(folder, Run(shape=shape, image=str(image), run_id=secrets.token_hex(8), owner=owner))
         start_keeper(folder)
-        lab = Lab(folder)
-        for guest in lab.guests:
-            guest.until_up()
+        return Lab(folder)
     except BaseException:
         end_keeper(folder)
         raise
-    return lab
