@@ -140,6 +140,8 @@ class VmBirth:
 
     async def _make_disks(self, run: TaskRun, document: VmDocument, disks: tuple[PlannedDisk, ...]) -> VmDocument:
         """The document with its disks as they came out (format)."""
+        wanted = [(planned.disk.storage_pool, planned.disk.volume, planned.size_bytes) for planned in disks]
+        await self._disks.reserve(document.user, wanted)
         made = []
         for i, planned in enumerate(disks):
             await run.stage(f"making {planned.disk.name}{_begun(planned)}")

@@ -23,6 +23,13 @@ class Disks(Protocol):
         """Whether there is one, or somebody holds the name."""
         ...
 
+    async def reserve(
+        self, user: str, wanted: Sequence[tuple[PoolId, str, int]], leaving: Sequence[tuple[PoolId, str]] = ()
+    ) -> None:
+        """Disks of these sizes (pool, name, bytes) may be made, or grow to them, on behalf of `user`, all of them; those of
+        `leaving` go in exchange. QuotaExceeded. Comes after the undo has been recorded, and before they are made."""
+        ...
+
     async def create_disk(
         self, pool_id: PoolId, name: str, size_bytes: int, image: str | None, progress: Callable[[float], None]
     ) -> Volume:

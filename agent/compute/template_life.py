@@ -60,6 +60,8 @@ class TemplateLife:
         document = replace(document, operation=run.task.id)
         await run.stage("reserving its id", 0.02)
         await self._templates.create(document.id, document)
+        wanted = [(disk.storage_pool, disk.made_of or disk.volume, disk.size_bytes) for disk in document.disks]
+        await self._disks.reserve(document.user, wanted)
         disks = []
         for i, (source, disk) in enumerate(zip(sources, document.disks, strict=True)):
             await run.stage(f"copying {disk.name}")

@@ -7,6 +7,7 @@ from agent.events import Publisher
 from agent.storage.driver import Progress, clones_of
 from agent.storage.pools import Pools
 from agent.storage.ports import VolumeUses
+from agent.storage.quota import Quotas
 from horcrux.auth.permission import Scope
 from horcrux.errors import NotFound
 from horcrux.ids import PoolId
@@ -15,7 +16,8 @@ from horcrux.storage.volume import Volume, check_volume_name
 
 
 class VolumeCopies:
-    def __init__(self, pools: Pools, events: Publisher, uses: VolumeUses) -> None:
+    def __init__(self, pools: Pools, events: Publisher, uses: VolumeUses, quotas: Quotas) -> None:
+        self._quotas = quotas
         self._pools = pools
         self._events = events
         self._uses = uses
@@ -35,8 +37,9 @@ class VolumeCopies:
             volume = await clones_of(pool.driver, pool.document).make_base(
                 pool.document, name, check_volume_name(base, "name")
             )
+        await self._quotas.rename(pool_id, name, base)
         self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
-        self._tell(volume)
+        await self._tell(volume)
         return volume
 
     async def link(self, pool_id: PoolId, base: str, name: str) -> Volume:
@@ -45,11 +48,18 @@ class VolumeCopies:
             volume = await clones_of(pool.driver, pool.document).clone_volume(
                 pool.document, base, check_volume_name(name, "name")
             )
-        self._tell(volume)
+        await self._tell(volume)
         return volume
 
-    async def copy(self, source: tuple[PoolId, str], pool_id: PoolId, name: str, progress: Progress) -> Volume:
-        """A new volume with the content of `source` (pool, name): in the same pool in the same format, elsewhere in the one
+    async def copy(
+        self,
+        source: tuple[PoolId, str],
+        pool_id: PoolId,
+        name: str,
+        progress: Progress,
+        format_: str | None = None,
+    ) -> Volume:
+        """A new volume with the content of `source` (pool, name). Format None: in the same pool the same, elsewhere the one
         that the pool makes by itself. Nobody writes to the source meanwhile. Cancellable."""
         async with self._pools.using(source[0]) as from_pool, self._pools.using(pool_id) as pool:
             begun = await from_pool.driver.find_volume(from_pool.document, source[1])
@@ -60,10 +70,10 @@ class VolumeCopies:
                 check_volume_name(name, "name"),
                 begun.path,
                 begun.format,
-                begun.format if is_kept else formats[0],
+                format_ or (begun.format if is_kept else formats[0]),
                 progress,
             )
-        self._tell(volume)
+        await self._tell(volume)
         return volume
 
     async def clones(self, pool_id: PoolId, name: str) -> list[str]:
@@ -76,6 +86,8 @@ class VolumeCopies:
             except NotFound:
                 return []
 
-    def _tell(self, volume: Volume) -> None:
+    async def _tell(self, volume: Volume) -> None:
+        """What is kept for it is its size, and whoever listens knows it."""
+        await self._quotas.settle(volume)
         view = VolumeView.of(volume, self._uses.uses(volume.pool).get(volume.name))
         self._events.publish("volume", f"{volume.pool}/{volume.name}", view, Scope.STORAGE_READ)

@@ -20,3 +20,23 @@ class VolumeUses(Protocol):
     def image_uses(self, pool: str) -> Mapping[str, VolumeUse]:
         """By image: a VM that has it in its drive."""
         ...
+
+
+class ReplicaRules(Protocol):
+    """What may be done with volumes that are replicas of another node's (`agent.replication.replica_records`). From memory."""
+
+    def replica_of(self, pool: str, volume: str) -> str | None:
+        """`<node>/<vm>` for a replica."""
+        ...
+
+    def check_deletable(self, pool: str, volume: str) -> None:
+        """InUse while its replication goes on."""
+        ...
+
+    def check_writable(self, pool: str, volume: str) -> None:
+        """InUse for every replica."""
+        ...
+
+    async def deleted(self, pool: str, volume: str) -> None:
+        """The volume is gone."""
+        ...

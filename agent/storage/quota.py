@@ -10,10 +10,12 @@ than it allows. What a cut-off agent left is made true at its next start (`recon
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from horcrux.ids import PoolId
 from horcrux.storage.quota import Allocation, Quota, QuotaTouch, admit_allocations, allocation_key
 from horcrux.storage.volume import Volume
-from horcrux.store import Collection, Compare, Document, Op, Put, Store
+from horcrux.store import Collection, Compare, Delete, Document, Op, Put, Store
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,14 @@ class Quotas:
         wanted = Allocation(pool=volume.pool, volume=volume.name, user=user, capacity_bytes=volume.capacity_bytes)
         if was is None or was.value != wanted:
             await self._put(wanted)
+
+    async def rename(self, pool: str, volume: str, to: str) -> None:
+        """What was kept for the volume is kept under its new name; idempotent."""
+        was = await self.allocations.find(allocation_key(pool, volume))
+        if was is not None:
+            now = msgspec.structs.replace(was.value, volume=to)
+            put = Put(self.allocations.key(now.key), self.allocations.encode(now))
+            await self._store.txn([], [Delete(was.key), put])
 
     async def release(self, pool: str, volume: str) -> None:
         """The volume is gone; idempotent."""

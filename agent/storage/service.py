@@ -19,6 +19,7 @@ from agent.storage.images import Images
 from agent.storage.pools import Pools
 from agent.storage.ports import LetIn, VolumeUses
 from agent.storage.qemu_img import QemuImg
+from agent.storage.quota import Quotas, Wanted
 from agent.storage.seed import SeedStore
 from agent.storage.volumes import Volumes
 from agent.tasks import TaskSubmitter
@@ -67,9 +68,10 @@ class StorageService:
             images_in=images_in,
         )
         self._uses = uses
-        self.volumes = Volumes(self.pools, tasks, events, uses)
+        self.quotas = Quotas(store)
+        self.volumes = Volumes(self.pools, tasks, events, uses, self.quotas)
         self.disk_snapshots = DiskSnapshots(self.pools)
-        self.copies = VolumeCopies(self.pools, events, uses)
+        self.copies = VolumeCopies(self.pools, events, uses, self.quotas)
         self.images = Images(self.pools, tasks, events, uses, Fetcher(self._files, image_folders))
         self.watch = PoolWatch(self.pools.own_views, self.pools.publish, clock)
         self.tasks = tasks
@@ -94,6 +96,11 @@ class StorageService:
     async def has_volume(self, pool_id: PoolId, name: str) -> bool:
         """Whether there is one, or somebody holds the name."""
         return name in self._uses.uses(pool_id) or await self.volumes.exists(pool_id, name)
+
+    async def reserve(self, user: str, wanted: Sequence[Wanted], leaving: Sequence[tuple[PoolId, str]] = ()) -> None:
+        """Disks of these sizes (pool, name, bytes) may be made, or grow to them, on behalf of `user`, all of them; those of
+        `leaving` go in exchange. QuotaExceeded. Who calls has recorded the undo, which deletes them."""
+        await self.quotas.reserve(user, wanted, leaving)
 
     async def create_disk(
         self, pool_id: PoolId, name: str, size_bytes: int | None, image: str | None, progress: Progress
@@ -137,6 +144,7 @@ class StorageService:
         try:
             self.pools.find(pool_id)
         except NotFound:
+            await self.quotas.release(pool_id, name)
             return
         await self.volumes.remove(pool_id, name)
 

@@ -13,10 +13,12 @@ from agent.asked import Asked
 from agent.events import Publisher
 from agent.storage.driver import Progress, snapshots_of
 from agent.storage.pools import OpenPool, Pools
-from agent.storage.ports import VolumeUses
+from agent.storage.ports import ReplicaRules, VolumeUses
+from agent.storage.quota import Quotas
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import AlreadyExists, InUse, NotFound, invalid_field
+from horcrux.ids import PoolId
 from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeSnapshotView, VolumeView, as_result
 from horcrux.storage.image_check import qemu_format
 from horcrux.storage.volume import AS_THE_POOL, Image, Volume, VolumeOptions, check_size_gb, check_volume_name
@@ -29,12 +31,15 @@ _TAKE_AWAY = "delete the VM, or take the disk from it"
 
 
 class Volumes:
-    def __init__(self, pools: Pools, tasks: TaskSubmitter, events: Publisher, uses: VolumeUses) -> None:
+    def __init__(self, pools: Pools, tasks: TaskSubmitter, events: Publisher, uses: VolumeUses, quotas: Quotas) -> None:
         self._pools = pools
+        self._quotas = quotas
         self._tasks = tasks
         self._events = events
         self._uses = uses
+        self.replicas: ReplicaRules | None = None
         tasks.recovery("volume.delete", self._uncreate)
+        tasks.recovery("volume.settle", self._settle)
 
     async def views(self, pool_id: str) -> list[VolumeView]:
         """By name, with who has each."""
@@ -45,7 +50,12 @@ class Volumes:
         for volume in volumes:
             if volume.base is not None:
                 clones.setdefault(volume.base, []).append(volume.name)
-        return [VolumeView.of(volume, uses.get(volume.name), tuple(clones.get(volume.name, ()))) for volume in volumes]
+        return [
+            VolumeView.of(
+                volume, uses.get(volume.name), tuple(clones.get(volume.name, ())), self._replica_of(pool_id, volume.name)
+            )
+            for volume in volumes
+        ]
 
     async def snapshots(self, pool_id: str, name: str) -> list[VolumeSnapshotView]:
         """Of one volume, oldest first; NotFound, HostLacks."""
@@ -56,15 +66,18 @@ class Volumes:
 
     async def create(self, pool_id: str, order: NewVolume, asked: Asked) -> Task:
         name = check_volume_name(order.name, "name")
-        format_ = self._format(pool_id, order.format)
+        format_ = self.format_in(pool_id, order.format)
         options = order.options or AS_THE_POOL
         if order.size_gb is None and order.image is None:
             raise invalid_field("size_gb", "needed, unless the volume begins from an image")
         size_bytes = None if order.size_gb is None else check_size_gb(order.size_gb, "size_gb")
         if await self.exists(pool_id, name):
             raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
+        taken_bytes = size_bytes or 0
         if order.image is not None:
-            check_fits(await self._image(pool_id, order.image, "image"), size_bytes, "size_gb")
+            image = await self._image(pool_id, order.image, "image")
+            check_fits(image, size_bytes, "size_gb")
+            taken_bytes = size_bytes or image.virtual_size_bytes
             if options != AS_THE_POOL:
                 raise invalid_field(
                     "options", "for empty volumes; one that begins from an image is kept as its pool says"
@@ -74,6 +87,7 @@ class Volumes:
             if await self.exists(pool_id, name):
                 raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
             await run.undo("volume.delete", pool=pool_id, name=name)
+            await self._quotas.reserve(asked.principal.user, [(PoolId(pool_id), name, taken_bytes)])
             await run.stage(f"making volume {name}" + (f" from image {order.image}" if order.image else ""))
             volume = await self.make(pool_id, name, size_bytes, order.image, run.progress, format_, options)
             await run.commit()
@@ -87,12 +101,16 @@ class Volumes:
         size_bytes = check_size_gb(order.size_gb, "size_gb")
         await self.find(pool_id, name)
         self._check_unused(pool_id, name, "a disk is resized with its VM")
+        if self.replicas is not None:
+            self.replicas.check_writable(pool_id, name)
 
         async def body(run: TaskRun) -> Mapping[str, object]:
             self._check_unused(pool_id, name, "a disk is resized with its VM")
+            await run.undo("volume.settle", pool=pool_id, name=name)
+            await self._quotas.grow(pool_id, name, size_bytes)
             await run.stage(f"growing volume {name}")
-            async with self._pools.using(pool_id) as pool:
-                volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
+            volume = await self.grow(pool_id, name, size_bytes)
+            await run.commit()
             return self._told(volume)
 
         return await self._tasks.submit(
@@ -116,6 +134,13 @@ class Volumes:
         """NotFound."""
         async with self._pools.using(pool_id) as pool:
             return await pool.driver.find_volume(pool.document, check_volume_name(name, "name"))
+
+    async def tell(self, pool_id: str, name: str) -> None:
+        """Whoever listens knows how the volume is now, or that it is gone."""
+        try:
+            self._told(await self.find(pool_id, name))
+        except NotFound:
+            self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
 
     async def exists(self, pool_id: str, name: str) -> bool:
         try:
@@ -144,6 +169,15 @@ class Volumes:
                 volume = await pool.driver.create_volume(pool.document, name, size_bytes, format_, options)
             else:
                 raise invalid_field("size_gb", "needed, unless the volume begins from an image")
+        await self._quotas.settle(volume)
+        self._told(volume)
+        return volume
+
+    async def grow(self, pool_id: str, name: str, size_bytes: int) -> Volume:
+        """It can hold that much. Conflict when it is larger; who uses it is not asked, and its quota has been."""
+        async with self._pools.using(pool_id) as pool:
+            volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
+        await self._quotas.settle(volume)
         self._told(volume)
         return volume
 
@@ -151,6 +185,9 @@ class Volumes:
         """Gone, also when it was gone before; who uses it is not asked."""
         async with self._pools.using(pool_id) as pool:
             await pool.driver.delete_volume(pool.document, check_volume_name(name, "name"))
+        await self._quotas.release(pool_id, name)
+        if self.replicas is not None:
+            await self.replicas.deleted(pool_id, name)
         self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
 
     async def _fill(
@@ -166,7 +203,7 @@ class Volumes:
             volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
         return volume
 
-    def _format(self, pool_id: str, wanted: str | None) -> str | None:
+    def format_in(self, pool_id: str, wanted: str | None) -> str | None:
         """`wanted`, when volumes of the pool can have it; None: what the pool makes by itself."""
         pool = self._pools.find(pool_id)
         formats = pool.driver.formats(pool.document)
@@ -183,7 +220,11 @@ class Volumes:
 
     def _told(self, volume: Volume) -> dict[str, object]:
         """The volume as the API shows it; whoever listens has been told."""
-        view = VolumeView.of(volume, self._uses.uses(volume.pool).get(volume.name))
+        view = VolumeView.of(
+            volume,
+            self._uses.uses(volume.pool).get(volume.name),
+            replica_of=self._replica_of(volume.pool, volume.name),
+        )
         self._events.publish("volume", f"{volume.pool}/{volume.name}", view, Scope.STORAGE_READ)
         return as_result(view)
 
@@ -193,12 +234,25 @@ class Volumes:
             way_out = way_out if use.template is None else "a template never changes; delete it as a whole"
             words = f"volume {name} is {use.disk} of {use.holder}; {way_out}"
             raise InUse(words, used_by=msgspec.to_builtins(use))
+        if self.replicas is not None:
+            self.replicas.check_deletable(pool_id, name)
+
+    def _replica_of(self, pool_id: str, name: str) -> str | None:
+        return None if self.replicas is None else self.replicas.replica_of(pool_id, name)
 
     async def _uncreate(self, args: Mapping[str, str]) -> None:
         try:
             await self.remove(args["pool"], args["name"])
         except NotFound:
+            await self._quotas.release(args["pool"], args["name"])
             log.info("volume %s went with its pool %s", args["name"], args["pool"])
+
+    async def _settle(self, args: Mapping[str, str]) -> None:
+        """Undo of a growth: what counts is the size that the volume has."""
+        try:
+            await self._quotas.settle(await self.find(args["pool"], args["name"]))
+        except NotFound:
+            await self._quotas.release(args["pool"], args["name"])
 
 
 def check_fits(image: Image, size_bytes: int | None, field: str) -> None:

@@ -158,9 +158,17 @@ class VolumeView(msgspec.Struct, frozen=True, kw_only=True):
     clones: tuple[str, ...]
     """The linked clones that stand on it."""
     used_by: VolumeUse | None
+    replica_of: str | None
+    """`<node>/<vm>` whose volume this one is a read-only replica of."""
 
     @classmethod
-    def of(cls, volume: Volume, use: VolumeUse | None, clones: tuple[str, ...] = ()) -> Self:
+    def of(
+        cls,
+        volume: Volume,
+        use: VolumeUse | None,
+        clones: tuple[str, ...] = (),
+        replica_of: str | None = None,
+    ) -> Self:
         return cls(
             name=volume.name,
             pool=volume.pool,
@@ -172,6 +180,7 @@ class VolumeView(msgspec.Struct, frozen=True, kw_only=True):
             base=volume.base,
             clones=clones,
             used_by=use,
+            replica_of=replica_of,
         )
 
 
