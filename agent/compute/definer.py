@@ -2,6 +2,7 @@
 
 from agent.compute.driver import Hypervisor
 from agent.compute.ports import Disks
+from horcrux.compute.disk_change import check_settled
 from horcrux.compute.domain import DomainDisk, DomainPlan
 from horcrux.compute.vm import VmDocument
 from horcrux.ids import PoolId
@@ -15,8 +16,9 @@ class Definer:
     async def define(self, document: VmDocument) -> None:
         """The definition is that of the document; a running guest takes it at its next start. Idempotent.
 
-        NotFound when a volume or an image that it names is missing.
+        NotFound when a volume or an image that it names is missing, Conflict while a disk's move is unsettled.
         """
+        check_settled(document)
         await self._hypervisor.define(await self._plan(document))
 
     async def _plan(self, document: VmDocument) -> DomainPlan:

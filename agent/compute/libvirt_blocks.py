@@ -11,11 +11,11 @@ import libvirt
 from agent.compute.driver import DiskCopy
 from agent.compute.libvirt import LibvirtHypervisor
 from agent.compute.libvirt_states import state_of
+from horcrux.compute.disk_source import add_source
 from horcrux.compute.domain import DomainDisk
 from horcrux.compute.vm import RunState
-from horcrux.errors import Conflict, HostLacks, NotFound
+from horcrux.errors import Conflict, NotFound
 from horcrux.ids import VmId
-from horcrux.storage.volume import VolumeKind
 
 _COPY = libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
 """The target has been made by its pool. Transient: a copy does not outlive the guest, whose definition stays."""
@@ -115,12 +115,9 @@ def _path_of(element: ET.Element) -> str:
 
 def _target_xml(target: DomainDisk) -> str:
     """Only where it is and in which format: how it is opened (cache, discard) stays as the disk has it."""
-    if target.kind is VolumeKind.NETWORK:
-        raise HostLacks(f"the disk of a running guest cannot be moved to {target.path}; stop the guest first")
-    is_block = target.kind is VolumeKind.BLOCK
-    element = ET.Element("disk", type="block" if is_block else "file")
+    element = ET.Element("disk", type=target.kind)
     ET.SubElement(element, "driver", name="qemu", type=target.format)
-    ET.SubElement(element, "source", {"dev" if is_block else "file": target.path})
+    add_source(element, target)
     ET.SubElement(element, "backingStore")
     return ET.tostring(element, encoding="unicode")
 

@@ -187,11 +187,19 @@ class VmRegistry:
         self._pulse = asyncio.Event()
 
     def uses(self, pool: str) -> Mapping[str, VolumeUse]:
-        """Which VM has which volume of the pool as a disk."""
-        return {
+        """Which VM has which volume of the pool as a disk, or may have by the end of a move."""
+        documents = [(vm_id, known.document.value) for vm_id, known in self._known.items()]
+        moving = {
+            volume: VolumeUse(vm_id, disk)
+            for vm_id, document in documents
+            for disk, to in document.moving.items()
+            for target, _, volume in [to.partition("/")]
+            if target == pool
+        }
+        return moving | {
             disk.volume: VolumeUse(vm_id, disk.name)
-            for vm_id, known in self._known.items()
-            for disk in known.document.value.spec.disks
+            for vm_id, document in documents
+            for disk in document.spec.disks
             if disk.storage_pool == pool
         }
 

@@ -277,10 +277,17 @@ def check_seed(problems: Problems, wanted: CloudInit | None) -> CloudInit | None
 
 
 def pending_changes(applied: VmSpec, wanted: VmSpec) -> list[tuple[str, object, object]]:
-    """(field, what the running guest has, what is wanted) of all that needs a restart; the name does not."""
+    """(field, what the running guest has, what is wanted) of all that needs a restart: neither the name nor where the disks lie
+    and how large they are, which a running guest is given at once."""
     applied, wanted = sealed(applied), sealed(wanted)
     return [
         (f, getattr(applied, f), getattr(wanted, f))
         for f in VmSpec.__struct_fields__
-        if f != "name" and getattr(applied, f) != getattr(wanted, f)
+        if f != "name" and _as_guest_sees(applied, f) != _as_guest_sees(wanted, f)
     ]
+
+
+def _as_guest_sees(spec: VmSpec, field: str) -> object:
+    if field == "disks":
+        return [(disk.name, disk.bus, disk.cache) for disk in spec.disks]
+    return getattr(spec, field)

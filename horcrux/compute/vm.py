@@ -180,6 +180,9 @@ class VmDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Counts changes of the cloud-init seed; part of its instance id."""
     user: str = ""
     """Who made it; its disks count towards this user's quota."""
+    moving: dict[str, str] = {}
+    """Disks that the guest is being given another volume for, and that volume: `<pool>/<volume>`. Which of the two is right is
+    then known to the hypervisor alone, so the VM is not defined anew while anything stands here."""
     snapshots: tuple[VmSnapshot, ...] = ()
     """Oldest first."""
     snapshot: str | None = None
