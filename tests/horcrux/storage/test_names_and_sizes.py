@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from horcrux.errors import InvalidFields
 from horcrux.storage.pool import check_pool_target, overlaps
-from horcrux.storage.pool_xml import dir_pool_xml, pool_target
 from horcrux.storage.volume import (
     MAX_SIZE_GB,
     VOLUME_FORMATS,
@@ -115,8 +114,3 @@ def test_folders_overlap_when_one_holds_the_other() -> None:
     assert overlaps("/srv/a", "/srv/a/b")
     assert overlaps("/srv/a/b", "/srv/a")
     assert not overlaps("/srv/a", "/srv/ab")
-
-
-@given(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=50))
-def test_any_printable_folder_survives_xml(folder: str) -> None:
-    assert pool_target(dir_pool_xml("hx-n1-a", "/srv/" + folder)) == "/srv/" + folder
