@@ -27,6 +27,7 @@ from agent.api.snapshots import SnapshotApi
 from agent.api.tasks import TaskApi
 from agent.api.vms import VmApi
 from agent.asked import Asked
+from agent.assembly_replication import Replicating, ReplicationParts, build_replication
 from agent.audit import AuditLog
 from agent.auth.service import AuthService
 from agent.auth.sessions import AuthSettings
@@ -60,6 +61,8 @@ from agent.http.static import Pages
 from agent.journal import Journal
 from agent.loops import Loops
 from agent.node import NodeState
+from agent.replication.driver import StreamDriver
+from agent.replication.ports import NoFreezer
 from agent.storage.driver import StorageDriver
 from agent.storage.held import HeldVolumes
 from agent.storage.ports import LetIn, VolumeUses
@@ -103,6 +106,8 @@ class Drivers(msgspec.Struct, frozen=True, kw_only=True):
     pools: dict[PoolType, StorageDriver]
     gate: VncGate
     let_qemu_in: LetIn
+    streams: StreamDriver | None = None
+    """None where there is no ZFS."""
 
 
 OpenDrivers = Callable[["Ground"], Awaitable[Drivers]]
@@ -257,6 +262,7 @@ class _Assembly:
                 node_name=ground.state.name,
             )
         )
+        replicating = await self._replication(drivers, registry, storage)
         auth, setup_fragment = await self._sign_in()
         await self._tasks.start()
         undo.push_async_callback(self._tasks.aclose, ground.settings.stop_patience_s)
@@ -266,6 +272,7 @@ class _Assembly:
         self._loops.run("health of pools", storage.watch.follow())
         undo.push_async_callback(self._audit.flush)
         self._loops.run("hypervisor", registry.follow())
+        replicating.run(self._loops)
         consoles, logs = await self._consoles(drivers, registry, auth)
         self._tasks.listen(lambda task: _tell_of_work(task, registry, known, consoles))
         http = _http_settings(ground.settings)
@@ -276,6 +283,7 @@ class _Assembly:
             *VmApi(vms, logs).routes(),
             *SnapshotApi(snapshots).routes(),
             *storage_api.routes(storage),
+            *replicating.routes(),
             *templates_api.routes(templates),
             *TaskApi(self._tasks).routes(),
             *EventApi(self._bus, auth).routes(),
@@ -297,6 +305,25 @@ class _Assembly:
             for task in await vms.start_marked(Asked(principal=AGENT)):
                 log.info("autostart of %s: %s", task.target, task.error.message if task.error else task.state)
             await files.run(state.remember_boot)
+
+    async def _replication(self, drivers: Drivers, registry: VmRegistry, storage: StorageService) -> Replicating:
+        ground = self._ground
+        return await build_replication(
+            ReplicationParts(
+                settings=ground.settings,
+                state=ground.state,
+                clock=ground.clock,
+                files=ground.files,
+                store=self._store,
+                events=self._bus,
+                tasks=self._tasks,
+                storage=storage,
+                registry=registry,
+                streams=drivers.streams,
+                freezer=NoFreezer(),
+                asked=Asked(principal=AGENT),
+            )
+        )
 
     def _storage(self, drivers: Drivers, uses: VolumeUses) -> StorageService:
         ground = self._ground

@@ -39,10 +39,12 @@ async def fake_drivers(ground: Ground) -> Drivers:
     """Everything in memory: for tests without root, and for what only needs the route table."""
     from agent.compute.fake import FakeHypervisor
     from agent.compute.fake_snapshots import FakeSnapshots
+    from agent.replication.fake import FakeStreams
     from agent.storage.fake import FakeStorageDriver
 
     hypervisor = FakeHypervisor(ground.facts)
     storage = FakeStorageDriver()
+    streams = FakeStreams(storage, ground.entropy)
 
     async def take(pool: PoolId, volume: str, snapshot: str) -> None:
         document = _fake_pool(pool)
@@ -57,7 +59,8 @@ async def fake_drivers(ground: Ground) -> Drivers:
         keyboard=hypervisor,
         paths=hypervisor,
         guest_snapshots=FakeSnapshots(hypervisor, take=take, remove=remove),
-        pools={PoolType.DIR: storage},
+        pools={PoolType.DIR: storage, PoolType.ZFS: storage},
+        streams=streams,
         gate=await _console_gate(ground),
         let_qemu_in=lambda _path: None,
     )

@@ -18,6 +18,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_dir: str = "/run/horcrux"
     """Sockets live below `<run_dir>/<node id>`; short, since a Unix socket's path holds 107 bytes."""
     listen: str = "127.0.0.1:8006"
+    peer_listen: str = ""
+    """Where peers are listened for, once one is trusted. Empty: the host of `listen`, its port + 1."""
     node_name: str = ""
     """Empty: the host's name."""
     admin_password: str = ""
@@ -56,6 +58,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def port(self) -> int:
         return split_listen(self.listen)[1]
 
+    @property
+    def peer_host(self) -> str:
+        return split_listen(self.peer_listen or self.listen)[0]
+
+    @property
+    def peer_port(self) -> int:
+        return split_listen(self.peer_listen)[1] if self.peer_listen else self.port % 65535 + 1
+
 
 def split_listen(listen: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[v6]:port`; Invalid otherwise."""
@@ -90,6 +100,8 @@ def load_settings(
     except msgspec.ValidationError as err:
         raise Invalid(f"settings: {err}") from err
     split_listen(settings.listen)
+    if settings.peer_listen:
+        split_listen(settings.peer_listen)
     return settings, origin
 
 

@@ -56,6 +56,10 @@ class PinnedTrust:
     def is_empty(self) -> bool:
         return not self._peers
 
+    def knows(self, fingerprint: str) -> bool:
+        """Whether that certificate is trusted."""
+        return fingerprint in self._by_print
+
     def peers(self) -> list[PeerDocument]:
         """By name."""
         return [self._peers[name] for name in sorted(self._peers)]

@@ -73,10 +73,14 @@ class SendDriver(PointsDriver, Protocol):
 
 
 class ReceiveDriver(PointsDriver, Protocol):
-    async def receive(self, volume: VolumeAt, snapshot: str, content: Content, marks: Mapping[str, str]) -> None:
-        """The volume has the snapshot; made when it was not there, read-only, with `marks` as user properties. Never rolls
-        back: Diverged, when somebody wrote to it, or it does not stand at what the stream begins with. A stream that ends
-        early, or an iteration that raises, leaves what came for `resume_token`; the error passes through."""
+    async def receive(self, volume: VolumeAt, snapshot: str, content: Content) -> None:
+        """The volume has the snapshot; made when it was not there, read-only, and no volume of its pool yet (`mark`). Never
+        rolls back: Diverged, when somebody wrote to it, or it does not stand at what the stream begins with. A stream that
+        ends early (Interrupted), or an iteration that raises (its error), leaves what came for `resume_token`."""
+        ...
+
+    async def mark(self, volume: VolumeAt, marks: Mapping[str, str]) -> None:
+        """It is a volume of its pool, with these user properties."""
         ...
 
     async def resume_token(self, volume: VolumeAt) -> str | None:

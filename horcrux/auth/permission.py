@@ -18,6 +18,8 @@ class Scope(StrEnum):
     """Volumes and images."""
     POOL_WRITE = "pool.write"
     """Pools themselves."""
+    PEER_WRITE = "peer.write"
+    """Which other nodes are trusted."""
     TASK_READ = "task.read"
     TASK_CANCEL = "task.cancel"
     HOST_READ = "host.read"

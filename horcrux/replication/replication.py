@@ -65,6 +65,8 @@ class ReplicationState(msgspec.Struct, frozen=True, kw_only=True):
     """By the last run, also by one that failed."""
     is_consistent: bool = False
     """The file systems of the guest stood still when `snapshot` was taken."""
+    is_pending_consistent: bool = False
+    """The same of `pending`."""
 
 
 class Status(StrEnum):

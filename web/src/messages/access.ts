@@ -8,6 +8,7 @@ const scopes: Record<Scope, string> = {
   'storage.read': 'See storage',
   'storage.write': 'Volumes and images',
   'pool.write': 'Storage pools',
+  'peer.write': 'Trust other nodes',
   'task.read': 'See tasks',
   'task.cancel': 'Cancel tasks',
   'host.read': 'See the host',
