@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,12 +43,19 @@ def test_powers_of_two_from_512_to_128k_are_block_sizes(size: int) -> None:
         assert parse_block_size(f"{size // 1024}K", "f") == parse_block_size(f"{size // 1024}k", "f") == size
 
 
-@given(st.text(max_size=8))
-def test_any_other_word_is_no_block_size_or_a_power_of_two(word: str) -> None:
-    try:
-        assert parse_block_size(word, "options.block_size") in BLOCK_SIZES
-    except InvalidFields as err:
-        assert err.problems[0].field == "options.block_size"
+@given(st.text(max_size=8).filter(lambda word: not word.isascii() or not word[:1].isdigit()))
+def test_what_does_not_begin_with_a_digit_is_no_block_size(word: str) -> None:
+    with pytest.raises(InvalidFields, match=re.escape("options.block_size")):
+        parse_block_size(word, "options.block_size")
+
+
+@given(st.integers(0, 10**6))
+def test_a_number_is_a_block_size_when_it_is_a_power_of_two_in_the_range(number: int) -> None:
+    if number in BLOCK_SIZES:
+        assert parse_block_size(str(number), "f") == number
+    else:
+        with pytest.raises(InvalidFields):
+            parse_block_size(str(number), "f")
 
 
 @pytest.mark.parametrize("word", ["0", "256", "3000", "256K", "1M", "-8K", "8 K", "٨", ""])
@@ -62,8 +71,23 @@ def test_datasets_are_taken_as_they_are(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "/tank", "tank/", "tank//a", "1tank", "tank/../x", "tank/-a", "tank@s", "tank#b", "tank/a b", "tank/a%b"]
-    + ["tank\n", "-o", "tank/images", "tank/backups", "t/" + "a" * 200],
+    [
+        "",
+        "/tank",
+        "tank/",
+        "tank//a",
+        "1tank",
+        "tank/../x",
+        "tank/-a",
+        "tank@s",
+        "tank#b",
+        "tank/a b",
+        "tank/a%b",
+        "tank\n",
+        "-o",
+        "tank/images",
+        "tank/backups",
+    ],
 )
 def test_what_zfs_or_we_cannot_use_is_no_dataset(name: str) -> None:
     with pytest.raises(InvalidFields, match="target"):

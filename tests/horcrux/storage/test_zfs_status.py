@@ -17,11 +17,11 @@ GOOD = """\
   scan: scrub repaired 0B in 00:00:01 with 0 errors on Sun Nov 22 14:00:00 2026
 config:
 
-	NAME           STATE     READ WRITE CKSUM
-	tank           ONLINE       0     0     0
-	  mirror-0     ONLINE       0     0     0
-	    /dev/vdb1  ONLINE       0     0     0
-	    /dev/vdc1  ONLINE       0     0     0
+\tNAME           STATE     READ WRITE CKSUM
+\ttank           ONLINE       0     0     0
+\t  mirror-0     ONLINE       0     0     0
+\t    /dev/vdb1  ONLINE       0     0     0
+\t    /dev/vdc1  ONLINE       0     0     0
 
 errors: No known data errors
 """
@@ -30,17 +30,17 @@ OFFLINE = """\
   pool: tank
  state: DEGRADED
 status: One or more devices has been taken offline by the administrator.
-	Sufficient replicas exist for the pool to continue functioning in a
-	degraded state.
+\tSufficient replicas exist for the pool to continue functioning in a
+\tdegraded state.
 action: Online the device using 'zpool online' or replace the device with
-	'zpool replace'.
+\t'zpool replace'.
 config:
 
-	NAME                      STATE     READ WRITE CKSUM
-	tank                      DEGRADED     0     0     0
-	  mirror-0                DEGRADED     0     0     0
-	    /dev/vdb1             ONLINE       0     0     0
-	    10364846741279876436  OFFLINE      0     0     0  was /dev/vdc1
+\tNAME                      STATE     READ WRITE CKSUM
+\ttank                      DEGRADED     0     0     0
+\t  mirror-0                DEGRADED     0     0     0
+\t    /dev/vdb1             ONLINE       0     0     0
+\t    10364846741279876436  OFFLINE      0     0     0  was /dev/vdc1
 
 errors: No known data errors
 """
@@ -51,16 +51,16 @@ FAULTED_DISK = """\
 status: One or more devices are faulted in response to persistent errors.
 config:
 
-	NAME           STATE     READ WRITE CKSUM
-	tank           DEGRADED     0     0     0
-	  raidz1-0     DEGRADED     0     0     0
-	    /dev/sda1  ONLINE       0     0     0
-	    /dev/sdb1  FAULTED      3   105     7  too many errors
-	    /dev/sdc1  ONLINE       0     0     2
-	logs
-	  /dev/nvme0n1p1  ONLINE    0     0     0
-	spares
-	  /dev/sdd1    AVAIL
+\tNAME           STATE     READ WRITE CKSUM
+\ttank           DEGRADED     0     0     0
+\t  raidz1-0     DEGRADED     0     0     0
+\t    /dev/sda1  ONLINE       0     0     0
+\t    /dev/sdb1  FAULTED      3   105     7  too many errors
+\t    /dev/sdc1  ONLINE       0     0     2
+\tlogs
+\t  /dev/nvme0n1p1  ONLINE    0     0     0
+\tspares
+\t  /dev/sdd1    AVAIL
 
 errors: No known data errors
 """
@@ -73,9 +73,9 @@ action: Make sure the affected devices are connected, then run 'zpool clear'.
    see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-HC
 config:
 
-	NAME         STATE     READ WRITE CKSUM
-	tank         UNAVAIL      0     0     0  insufficient replicas
-	  /dev/vdb1  FAULTED      0    12     0  too many errors
+\tNAME         STATE     READ WRITE CKSUM
+\ttank         UNAVAIL      0     0     0  insufficient replicas
+\t  /dev/vdb1  FAULTED      0    12     0  too many errors
 
 errors: 4 data errors, use '-v' for a list
 """
@@ -84,13 +84,13 @@ DAMAGED = """\
   pool: tank
  state: ONLINE
 status: One or more devices has experienced an error resulting in data
-	corruption.  Applications may be affected.
+\tcorruption.  Applications may be affected.
   scan: scrub repaired 0B in 00:00:01 with 2 errors on Sun Nov 22 14:00:00 2026
 config:
 
-	NAME         STATE     READ WRITE CKSUM
-	tank         ONLINE       0     0     0
-	  /dev/vdb1  ONLINE       0     0     4
+\tNAME         STATE     READ WRITE CKSUM
+\ttank         ONLINE       0     0     0
+\t  /dev/vdb1  ONLINE       0     0     4
 
 errors: 2 data errors, use '-v' for a list
 """
@@ -172,7 +172,7 @@ def test_sizes_are_read_and_what_nobody_knows_is_nothing() -> None:
 
 DEVICES = st.builds(
     ZpoolDevice,
-    name=st.from_regex(r"/dev/[a-z]{3}[0-9]\Z"),
+    name=st.from_regex(r"\A/dev/[a-z]{3}[0-9]\Z"),
     state=st.sampled_from(["ONLINE", "DEGRADED", "OFFLINE", "FAULTED", "UNAVAIL", "REMOVED"]),
     depth=st.just(1),
     read_errors=st.integers(0, 9**9),
