@@ -46,6 +46,7 @@ class Power(Protocol):
     def ask(self, line: str) -> None: ...
     def ssh_port(self, number: int) -> int: ...
     def has_share(self) -> bool: ...
+    def pid_of(self, guest: "Guest") -> int: ...
 
 
 class Guest:
@@ -152,8 +153,9 @@ class Guest:
                 self.run("true", timeout_s=120)
                 break
             except GuestError as err:
-                if time.monotonic() > deadline:
-                    raise GuestError(f"{self.name} did not boot:\n{self.console()[-3000:]}") from err
+                if time.monotonic() > deadline or not self._power.pid_of(self):
+                    said = (self.folder / "qemu.log").read_text(errors="replace")[-1000:]
+                    raise GuestError(f"{self.name} did not boot:\n{self.console()[-3000:]}\n{said}") from err
             time.sleep(_POLL_S)
         # One connection for all that follows: a handshake costs half a second here. Without it each command makes its own.
         subprocess.run(
