@@ -168,8 +168,8 @@ class GuestSnapshots(Protocol):
         ...
 
     async def save_memory(self, vm_id: VmId, path: str) -> None:
-        """`path`, which is replaced, holds memory and devices of a guest that is paused, and stays so; on the disk on return.
-        Conflict when it is not paused. A call that is cancelled stops writing."""
+        """`path`, which is replaced, holds memory and devices of a guest that is paused, and stays so. Its disks cannot be
+        taken from here on until it goes on. Conflict when it is not paused. A call that is cancelled stops writing."""
         ...
 
     async def restore_memory(self, vm_id: VmId, path: str) -> None:

@@ -32,7 +32,7 @@ async def start_guard(uri: str, domain: str, act: str, limit_s: int | None) -> G
     """A guard that watches over `domain` from now on. Unavailable when it cannot be started: then nothing is to be held."""
     argv = [sys.executable, "-m", "agent.compute.thaw_guard", uri, domain, act, str(limit_s or 0)]
     process = await asyncio.create_subprocess_exec(
-        *_outside_our_unit(),
+        *await asyncio.to_thread(_outside_our_unit),
         *argv,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -21,6 +21,7 @@ from agent.compute.guard import Guard, start_guard
 from agent.compute.libvirt import LibvirtHypervisor
 from agent.compute.libvirt_states import state_of
 from horcrux.compute.domain import domain_name
+from horcrux.compute.lifecycle import Verb, require
 from horcrux.compute.snapshot import ACTIVE
 from horcrux.compute.vm import RunState
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound, Unavailable
@@ -60,6 +61,7 @@ class LibvirtSnapshots:
         return await self._hypervisor.on_guest(vm_id, _has_agent)
 
     async def freeze(self, vm_id: VmId) -> None:
+        await self._hypervisor.look(vm_id)
         await self._guard(vm_id, "thaw", FROZEN_LIMIT_S)
         await self._hypervisor.on_guest(vm_id, _freeze)
 
@@ -69,6 +71,7 @@ class LibvirtSnapshots:
         return thawed
 
     async def hold(self, vm_id: VmId) -> None:
+        require((await self._hypervisor.look(vm_id)).state, Verb.PAUSE, vm_id)
         await self._guard(vm_id, "resume", None)
         try:
             await self._hypervisor.pause(vm_id)
@@ -91,7 +94,7 @@ class LibvirtSnapshots:
                     _monitor(guest, "blockdev-snapshot-delete-internal-sync", {"device": node, "name": snapshot})
                 except _MonitorError as err:
                     if _GONE not in str(err):
-                        raise Unavailable(f"{vm_id}: QEMU cannot delete snapshot {snapshot}: {err}") from err
+                        raise _refused(guest, vm_id, snapshot, err) from err
 
         await self._hypervisor.on_guest(vm_id, work)
 
@@ -159,7 +162,15 @@ def _snapshot(guest: libvirt.virDomain, vm_id: VmId, disks: Sequence[str], snaps
     except _MonitorError as err:
         if _TAKEN in str(err):
             raise AlreadyExists(f"{vm_id}: {err}", vm=vm_id, snapshot=snapshot) from err
-        raise Unavailable(f"{vm_id}: QEMU cannot take snapshot {snapshot}: {err}") from err
+        raise _refused(guest, vm_id, snapshot, err) from err
+
+
+def _refused(guest: libvirt.virDomain, vm_id: VmId, snapshot: str, err: _MonitorError) -> HorcruxError:
+    """A guest that was paused when its memory was kept has its disks closed until it goes on."""
+    words = f"{vm_id}: QEMU refuses snapshot {snapshot}: {err}"
+    if state_of(*guest.state())[0] is RunState.PAUSED:
+        return Conflict(f"{words}; resume the VM once, and pause it again", vm=vm_id)
+    return Unavailable(words, vm=vm_id)
 
 
 def _has_agent(guest: libvirt.virDomain) -> bool:
@@ -228,4 +239,8 @@ def _restore(guest: libvirt.virDomain, vm_id: VmId, path: str) -> None:
         raise Conflict(f"the memory of {vm_id} can be brought back only while it is stopped", vm=vm_id)
     if not Path(path).exists():
         raise Unavailable(f"the memory that was kept of {vm_id} is gone: {path}", vm=vm_id)
-    guest.connect().restoreFlags(path, None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+    try:
+        guest.connect().restoreFlags(path, None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+    except libvirt.libvirtError as err:
+        words = f"the memory that was kept of {vm_id} cannot be used: {err.get_error_message()}"
+        raise Unavailable(words, vm=vm_id) from err

@@ -1,6 +1,6 @@
 """How a snapshot of a VM comes and goes, so that a crash at any step leaves a whole one or none.
 
-create:  reserve (in the VM's document, `creating`) -> still the guest -> memory -> disks -> firmware -> document `ready`
+create:  reserve (in the VM's document, `creating`) -> still the guest -> firmware -> disks -> memory -> document `ready`
          cut off before `ready`: what is on the disks is removed, then the entry
 delete:  document `deleting` -> disks -> files -> entry gone, its children stand on its parent
          cut off after `deleting`: the same steps again, to the end
@@ -117,12 +117,14 @@ class SnapshotBirth:
         name = order.name
 
         async def work() -> None:
-            if order.memory:
-                await run.stage("writing the guest's memory", 0.3)
-                await self._guests.save_memory(vm_id, self._files.memory(vm_id, name))
-            await run.stage("taking the disks", 0.8)
+            await run.stage("taking the disks", 0.3)
             await self._files.keep_firmware(vm_id, name)
             await self._disks.take(vm_id, plan.parts, name)
+            if (
+                order.memory
+            ):  # last: QEMU closes its disks at the end of it, as for a migration, until the guest goes on
+                await run.stage("writing the guest's memory", 0.4)
+                await self._guests.save_memory(vm_id, self._files.memory(vm_id, name))
 
         stood = await self._still.frozen(run, vm_id, work) if plan.can_freeze else Stood.NEVER
         if stood is not Stood.THROUGHOUT and order.freeze is Freeze.ALWAYS and plan.can_freeze:

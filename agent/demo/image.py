@@ -31,9 +31,9 @@ from horcrux.units import MIB
 SENTENCE = "hello from horcrux: this guest is up"
 """What the guest says of itself on its serial line and on its screen."""
 
-_KERNEL = "linux-image-cloud-amd64"
+KERNEL = "linux-image-cloud-amd64"
 """Debian's kernel for clouds: 14 MB, VGA text and EFI framebuffer, unpacks twice as fast in emulation as the full one."""
-_PARTS = ("busybox-static", "mtools", "syslinux", "syslinux-common", "systemd-boot-efi")
+PARTS = ("busybox-static", "mtools", "syslinux", "syslinux-common", "systemd-boot-efi")
 _COMMAND_LINE = "console=tty0 console=ttyS0,115200 quiet loglevel=3 no5lvl mitigations=off random.trust_cpu=on"
 _KEEP_S = 30 * 86400
 _SECTOR = 512
@@ -83,7 +83,7 @@ def cached_demo_image(cache: Path, step: Step = _nothing) -> Path:
     recipe = f"hello-{fingerprint_of_files([*Path(__file__).parent.glob('*.py'), *GUEST.iterdir()])}"
     step("asking apt for the packages")
     try:
-        packages = resolve([real_package(_KERNEL), *_PARTS])
+        packages = resolve([real_package(KERNEL), *PARTS])
     except HostLacks:
         known = sorted(cache.glob(f"{recipe}-*.qcow2"), key=lambda path: path.stat().st_mtime)
         if known:
@@ -94,7 +94,7 @@ def cached_demo_image(cache: Path, step: Step = _nothing) -> Path:
         return image
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as place:
-        _build(packages, cache / "packages", Path(place), step).rename(image)
+        build_disk(packages, cache / "packages", Path(place), step).rename(image)
     _forget_old(cache)
     return image
 
@@ -107,7 +107,18 @@ def _forget_old(cache: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _build(packages: list[DebianPackage], kept: Path, place: Path, step: Step) -> Path:
+def plain_initramfs(root: Path) -> bytes:
+    """The demo guest's, from the packages unpacked in `root`."""
+    return build_initramfs((_only(root, "bin/busybox")).read_bytes(), collect_modules(root))
+
+
+def build_disk(
+    packages: list[DebianPackage],
+    kept: Path,
+    place: Path,
+    step: Step,
+    initramfs_of: Callable[[Path], bytes] = plain_initramfs,
+) -> Path:
     """The qcow2 image, in `place`."""
     for package in packages:
         step(f"fetching {package.name}")
@@ -116,9 +127,8 @@ def _build(packages: list[DebianPackage], kept: Path, place: Path, step: Step) -
         unpack(archive, place / "root")
     step("making the initramfs")
     root = place / "root"
-    modules = collect_modules(root)
     initramfs = place / "initrd"
-    initramfs.write_bytes(build_initramfs((_only(root, "bin/busybox")).read_bytes(), modules))
+    initramfs.write_bytes(initramfs_of(root))
     step("writing the disk")
     raw = place / "hello.raw"
     _write_disk(raw, root, _only(root, "boot/vmlinuz-*"), initramfs)

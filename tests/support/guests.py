@@ -16,9 +16,10 @@ from typing import Protocol
 
 import msgspec
 
-from agent.compute.driver import BlockJobs, ConsolePaths, Hypervisor, Keyboard
+from agent.compute.driver import BlockJobs, ConsolePaths, GuestSnapshots, Hypervisor, Keyboard
 from agent.compute.fake import FakeHypervisor
 from agent.compute.fake_blocks import FakeBlockJobs
+from agent.compute.fake_snapshots import FakeSnapshots
 from horcrux.compute.domain import Accel, DomainDisk, DomainPlan, HostFacts, Machine, UefiFiles, domain_name
 from horcrux.compute.vm import Architecture, Disk, DiskCache, VmSpec
 from horcrux.ids import NodeId, PoolId, VmId
@@ -95,6 +96,17 @@ def block_jobs(driver: Driver) -> BlockJobs:
 
     assert isinstance(driver, LibvirtHypervisor)
     return LibvirtBlockJobs(driver)
+
+
+def guest_snapshots(driver: Driver, node_id: NodeId) -> GuestSnapshots:
+    """The ability beside the driver that `world` opened."""
+    if isinstance(driver, FakeHypervisor):
+        return FakeSnapshots(driver)
+    from agent.compute.libvirt import LibvirtHypervisor
+    from agent.compute.libvirt_snapshots import LibvirtSnapshots
+
+    assert isinstance(driver, LibvirtHypervisor)
+    return LibvirtSnapshots(driver, node_id, URI)
 
 
 class LibvirtWorld:
