@@ -27,6 +27,7 @@ from agent.api.snapshots import SnapshotApi
 from agent.api.tasks import TaskApi
 from agent.api.vms import VmApi
 from agent.asked import Asked
+from agent.assembly_disks import build_disk_parts
 from agent.assembly_replication import Replicating, ReplicationParts, build_replication
 from agent.audit import AuditLog
 from agent.auth.service import AuthService
@@ -34,7 +35,7 @@ from agent.auth.sessions import AuthSettings
 from agent.blocking import BlockingPool
 from agent.compute.birth import VmBirth
 from agent.compute.definer import Definer
-from agent.compute.driver import ConsolePaths, GuestSnapshots, Hypervisor, Keyboard
+from agent.compute.driver import BlockJobs, ConsolePaths, GuestSnapshots, Hypervisor, Keyboard
 from agent.compute.registry import VmRegistry
 from agent.compute.service import VmService
 from agent.compute.snapshot_files import SnapshotFiles
@@ -103,6 +104,7 @@ class Drivers(msgspec.Struct, frozen=True, kw_only=True):
     keyboard: Keyboard
     paths: ConsolePaths
     guest_snapshots: GuestSnapshots
+    blocks: BlockJobs
     pools: dict[PoolType, StorageDriver]
     gate: VncGate
     let_qemu_in: LetIn
@@ -262,9 +264,13 @@ class _Assembly:
                 node_name=ground.state.name,
             )
         )
+        disks = build_disk_parts(
+            self._store, vms, storage, hypervisor, drivers.blocks, self._tasks, self._bus, ground.clock
+        )
         replicating = await self._replication(drivers, registry, storage)
         auth, setup_fragment = await self._sign_in()
         await self._tasks.start()
+        await disks.start()
         undo.push_async_callback(self._tasks.aclose, ground.settings.stop_patience_s)
         self._loops.run("task locks", self._locks.keep_alive(self._tasks.cut_all))
         self._loops.run("undo", self._tasks.recoveries.keep_trying())
@@ -282,6 +288,7 @@ class _Assembly:
             *auth_api.routes(auth),
             *VmApi(vms, logs).routes(),
             *SnapshotApi(snapshots).routes(),
+            *disks.routes(),
             *storage_api.routes(storage),
             *replicating.routes(),
             *templates_api.routes(templates),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.assembly import Drivers, Ground
 from agent.console.websockify import Websockify, WebsockifyUnit
+from agent.storage.driver import StorageDriver
 from horcrux.ids import NodeId, PoolId
 from horcrux.storage.pool import PoolDocument, PoolType
 
@@ -12,32 +13,50 @@ from horcrux.storage.pool import PoolDocument, PoolType
 async def real_drivers(ground: Ground) -> Drivers:
     """libvirt, and websockify beside us."""
     from agent.compute.libvirt import LibvirtHypervisor
+    from agent.compute.libvirt_blocks import LibvirtBlockJobs
     from agent.compute.libvirt_snapshots import LibvirtSnapshots
     from agent.host.reach import open_way
-    from agent.storage.libvirt_pool import LibvirtPoolDriver
-    from agent.storage.zfs import ZfsDriver
 
     settings, facts = ground.settings, ground.facts
     hypervisor = await ground.undo.enter_async_context(LibvirtHypervisor(facts, settings.libvirt_uri))
-    pools = LibvirtPoolDriver(settings.libvirt_uri, facts.node_id, state_dir=ground.state.folder)
-    ground.undo.push_async_callback(pools.close)
-    # also where there is no ZFS: whoever makes such a pool is told then what this host lacks
-    zfs = ZfsDriver(facts.node_id, mounts=ground.state.folder / "zfs")
-    ground.undo.push_async_callback(zfs.close)
     return Drivers(
         hypervisor=hypervisor,
         keyboard=hypervisor,
         paths=hypervisor,
         guest_snapshots=LibvirtSnapshots(hypervisor, facts.node_id, settings.libvirt_uri),
-        pools={PoolType.DIR: pools, PoolType.ZFS: zfs},
+        blocks=LibvirtBlockJobs(hypervisor),
+        pools=_real_pools(ground),
         gate=await _console_gate(ground),
         let_qemu_in=open_way,
     )
 
 
+def _real_pools(ground: Ground) -> dict[PoolType, StorageDriver]:
+    """All types, also those that this host has no programs for: whoever makes such a pool is told then what to install."""
+    from agent.storage.libvirt_iscsi import IscsiPoolDriver
+    from agent.storage.libvirt_pool import LibvirtPoolDriver
+    from agent.storage.libvirt_rbd import RbdPoolDriver
+    from agent.storage.lvm_pool import LvmPoolDriver
+    from agent.storage.zfs import ZfsDriver
+
+    uri, node, folder = ground.settings.libvirt_uri, ground.facts.node_id, ground.state.folder
+    drivers = {
+        PoolType.DIR: LibvirtPoolDriver(uri, node, state_dir=folder),
+        PoolType.NFS: LibvirtPoolDriver(uri, node, state_dir=folder),
+        PoolType.LVM: LvmPoolDriver(node),
+        PoolType.ISCSI: IscsiPoolDriver(uri, node),
+        PoolType.RBD: RbdPoolDriver(uri, node),
+        PoolType.ZFS: ZfsDriver(node, mounts=folder / "zfs"),
+    }
+    for driver in drivers.values():
+        ground.undo.push_async_callback(driver.close)
+    return dict(drivers)
+
+
 async def fake_drivers(ground: Ground) -> Drivers:
     """Everything in memory: for tests without root, and for what only needs the route table."""
     from agent.compute.fake import FakeHypervisor
+    from agent.compute.fake_blocks import FakeBlockJobs
     from agent.compute.fake_snapshots import FakeSnapshots
     from agent.replication.fake import FakeStreams
     from agent.storage.fake import FakeStorageDriver
@@ -59,6 +78,7 @@ async def fake_drivers(ground: Ground) -> Drivers:
         keyboard=hypervisor,
         paths=hypervisor,
         guest_snapshots=FakeSnapshots(hypervisor, take=take, remove=remove),
+        blocks=FakeBlockJobs(hypervisor, storage.grow_at),
         pools={PoolType.DIR: storage, PoolType.ZFS: storage},
         streams=streams,
         gate=await _console_gate(ground),

@@ -78,6 +78,10 @@ class FakeBlockJobs:
         self._grow_file(path, capacity_bytes)
         self.sizes[vm_id, disk] = capacity_bytes
 
+    def has_copy(self, vm_id: VmId, disk: str) -> bool:
+        """Whether one is under way, as far as anybody has looked."""
+        return (vm_id, disk) in self._copies
+
     def fail_copy(self, vm_id: VmId, disk: str) -> None:
         """The copy ends by an error, as when the target is full."""
         del self._copies[vm_id, disk]

@@ -130,6 +130,13 @@ class FakeStorageDriver:
             raise Unavailable(f"pool {pool.id} is not active", pool=pool.id)
         return self._kept[pool.id]
 
+    def grow_at(self, path: str, capacity_bytes: int) -> None:
+        """A guest's process has made the file at that path larger."""
+        for kept in self._kept.values():
+            for volume in list(kept.values()):
+                if volume.path == path:
+                    kept[volume.name] = msgspec.structs.replace(volume, capacity_bytes=capacity_bytes)
+
     def _volume_at(self, path: str) -> tuple[int, int] | None:
         """What a guest sees of the volume of that path, and what it takes; None when it is none of ours."""
         volumes = (volume for kept in self._kept.values() for volume in kept.values())

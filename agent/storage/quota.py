@@ -65,6 +65,11 @@ class Quotas:
         """The volume is gone; idempotent."""
         await self.allocations.delete(allocation_key(pool, volume))
 
+    async def forget(self, quota: Document[Quota]) -> None:
+        """The quota is gone. Stale when it has changed."""
+        touch = Delete(self._touches.key(quota.value.id))
+        await self.quotas.delete(quota.value.id, quota.revision, also=[touch])
+
     async def reconcile(
         self,
         volumes: Mapping[PoolId, Sequence[Volume]],

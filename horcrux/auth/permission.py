@@ -17,7 +17,7 @@ class Scope(StrEnum):
     STORAGE_WRITE = "storage.write"
     """Volumes and images."""
     POOL_WRITE = "pool.write"
-    """Pools themselves."""
+    """Pools themselves, and how much may be provisioned in them."""
     PEER_WRITE = "peer.write"
     """Which other nodes are trusted."""
     TASK_READ = "task.read"

@@ -1,7 +1,7 @@
 """How a VM's document changes when one of its disks moves or grows. Pure; true once the document has been replaced.
 
-    at the old volume --begin_switch (the guest may open the new one any time now)--> `moving` --moved--> at the new volume
-                                                                            '--not_moved--> at the old volume
+at the old volume --begin_switch (the guest may open the new one any time now)--> `moving` --moved--> at the new volume
+                                                                        '--not_moved--> at the old volume
 """
 
 from msgspec.structs import replace

@@ -1,0 +1,173 @@
+"""Moves a disk to another pool of the node, while its guest runs or not.
+
+    stopped:  undo recorded -> size reserved -> volume copied -> document -> defined -> old volume gone
+    running:  … -> empty volume -> copied by QEMU, writes and all -> document `moving` -> guest switched -> document -> …
+
+The document is the point of commitment. Between the switch and the document only the hypervisor knows which volume is the
+newer one, also after the guest has stopped (`BlockJobs.disk_path`): the undo asks it, and goes forward when that is the new one.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from agent.compute.disk_copy import ALIVE, BEGUN, ENDED, CopyWatch
+from agent.compute.disk_ports import DiskVolumes
+from agent.compute.disk_records import DiskRecords
+from agent.compute.driver import BlockJobs
+from agent.compute.registry import VmRegistry
+from agent.tasks import TaskRun, TaskSubmitter
+from horcrux.compute.disk_change import begin_switch, check_can_move, disk_of, moved, not_moved
+from horcrux.compute.domain import DomainDisk
+from horcrux.compute.vm import Phase, VmDocument
+from horcrux.errors import AlreadyExists, Conflict, NotFound
+from horcrux.ids import PoolId, VmId
+from horcrux.storage.volume import Volume
+
+log = logging.getLogger(__name__)
+
+Place = tuple[PoolId, str]
+"""Pool and name of a volume."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What is moved whereto."""
+
+    vm_id: VmId
+    disk: str
+    source: Place
+    target: Place
+    format: str
+
+
+class DiskMove:
+    """Body of `vm.disk.move`, and its recovery. The locks of the VM and of both volumes are held by the task."""
+
+    def __init__(
+        self,
+        records: DiskRecords,
+        registry: VmRegistry,
+        blocks: BlockJobs,
+        volumes: DiskVolumes,
+        watch: CopyWatch,
+        tasks: TaskSubmitter,
+    ) -> None:
+        self._records = records
+        self._registry = registry
+        self._blocks = blocks
+        self._volumes = volumes
+        self._watch = watch
+        tasks.recovery("vm.disk.move", self._settle)
+
+    async def move(self, run: TaskRun, route: Route) -> None:
+        """The disk is the volume `target`; `source` is gone."""
+        document = await self._records.get(route.vm_id)
+        source = await self._checked(document, route)
+        await run.undo(
+            "vm.disk.move",
+            vm=route.vm_id,
+            uuid=document.uuid,
+            disk=route.disk,
+            source="/".join(route.source),
+            target="/".join(route.target),
+        )
+        await self._volumes.reserve(document.user, [(*route.target, source.capacity_bytes)], [route.source])
+        if await self._is_alive(route.vm_id):
+            volume = await self._copy_running(run, route, source)
+        else:
+            volume = await self._copy_stopped(run, route)
+        await run.stage("recording where it is", ENDED)
+        await self._end(run, route, volume)
+        await run.commit()
+
+    async def _checked(self, document: VmDocument, route: Route) -> Volume:
+        """The volume that is moved; as at admission, now that the locks are held."""
+        disk = check_can_move(document, route.disk, route.target[0])
+        if (disk.storage_pool, disk.volume) != route.source:
+            raise Conflict(f"{route.disk} of VM {route.vm_id} has been moved meanwhile; look at it again")
+        if await self._volumes.exists(*route.target):
+            pool, name = route.target
+            raise AlreadyExists(f"pool {pool} has a volume {name} already", kind="volume", pool=pool, id=name)
+        return await self._volumes.find(*route.source)
+
+    async def _copy_stopped(self, run: TaskRun, route: Route) -> Volume:
+        await run.stage(f"copying {route.disk} to pool {route.target[0]}", BEGUN)
+
+        def tell(fraction: float) -> None:
+            run.progress(BEGUN + (ENDED - BEGUN) * fraction)
+
+        return await self._volumes.copy(route.source, route.target, route.format, tell)
+
+    async def _copy_running(self, run: TaskRun, route: Route, source: Volume) -> Volume:
+        await run.stage(f"making volume {route.target[1]} in pool {route.target[0]}", BEGUN)
+        volume = await self._volumes.make(*route.target, source.capacity_bytes, route.format)
+        await run.stage(f"copying {route.disk} while the guest runs")
+        await self._blocks.start_copy(route.vm_id, route.disk, _opened(route.disk, volume))
+        await self._watch.until_ready(run, route.vm_id, route.disk, route.target[0])
+        await run.stage("switching the guest to the copy", ENDED)
+        await self._records.change(route.vm_id, lambda was: begin_switch(was, route.disk, *route.target))
+        await run.stage("switching the guest")
+        await self._blocks.switch(route.vm_id, route.disk)
+        return volume
+
+    async def _end(self, run: TaskRun | None, route: Route, volume: Volume) -> None:
+        """From the point of commitment on. Idempotent."""
+        document = await self._records.change(route.vm_id, lambda was: moved(was, route.disk, volume))
+        if run is not None:
+            await run.stage("defining it")
+        await self._records.define(document)
+        if run is not None:
+            await run.stage(f"removing volume {route.source[1]} of pool {route.source[0]}", 0.95)
+        await self._volumes.remove(*route.source)
+
+    async def _is_alive(self, vm_id: VmId) -> bool:
+        seen = await self._registry.look_again(vm_id)
+        return seen is not None and seen.state in ALIVE
+
+    async def _settle(self, args: Mapping[str, str]) -> None:
+        """The disk is one of the two volumes, the one with the newest content, and the other is gone."""
+        source, target = _place(args["source"]), _place(args["target"])
+        route = Route(vm_id=VmId(args["vm"]), disk=args["disk"], source=source, target=target, format="")
+        document = await self._records.of_uuid(args["vm"], args["uuid"])
+        if document is None or document.phase is Phase.DELETING:
+            for place in (source, target):
+                if self._volumes.use_of(*place) is None:
+                    await self._volumes.remove(*place)
+            return
+        disk = disk_of(document, route.disk)
+        new = await self._new_volume(route)
+        if new is not None and ((disk.storage_pool, disk.volume) == target or await self._is_switched(route, new)):
+            log.info("VM %s: %s is in pool %s, which its guest has written to", route.vm_id, route.disk, target[0])
+            await self._end(None, route, new)
+            return
+        await self._drop(route)
+        await self._volumes.remove(*target)
+        await self._records.change(route.vm_id, lambda was: not_moved(was, route.disk))
+
+    async def _new_volume(self, route: Route) -> Volume | None:
+        try:
+            return await self._volumes.find(*route.target)
+        except NotFound:
+            return None
+
+    async def _is_switched(self, route: Route, new: Volume) -> bool:
+        try:
+            return await self._blocks.disk_path(route.vm_id, route.disk) == new.path
+        except NotFound:
+            return False
+
+    async def _drop(self, route: Route) -> None:
+        try:
+            await self._blocks.drop_copy(route.vm_id, route.disk)
+        except NotFound:
+            log.debug("VM %s is not defined: nothing of it is being copied", route.vm_id)
+
+
+def _opened(disk: str, volume: Volume) -> DomainDisk:
+    return DomainDisk(name=disk, path=volume.path, format=volume.format, kind=volume.kind, network=volume.network)
+
+
+def _place(text: str) -> Place:
+    pool, _, name = text.partition("/")
+    return PoolId(pool), name
