@@ -10,6 +10,7 @@ from agent.cli import (
     doctor,
     image,
     login,
+    snapshot,
     storage,
     task,
     template,
@@ -44,6 +45,7 @@ for name, group in (
     ("user", user.app),
 ):
     app.add_typer(group, name=name)
+vm.app.add_typer(snapshot.app, name="snapshot")
 
 
 def main() -> None:

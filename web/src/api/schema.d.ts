@@ -381,6 +381,150 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/vms/{id}/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the snapshots of a VM
+         * @description Oldest first; `parent` makes them a tree.
+         */
+        get: operations["getVmsIdSnapshots"];
+        put?: never;
+        /**
+         * Take a snapshot of a VM
+         * @description All disks at one time, the memory too if asked for, and the VM's settings. The file systems of a running guest are frozen meanwhile when its agent answers; else the disks are as after a power cut.
+         */
+        post: operations["postVmsIdSnapshots"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{id}/snapshots/{snapshot}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a snapshot of a VM
+         * @description In any order, also while the VM runs. Snapshots that stood on it stand on its parent then.
+         */
+        delete: operations["deleteVmsIdSnapshotsSnapshot"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{id}/snapshots/{snapshot}/revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a VM back to a snapshot
+         * @description A running VM is stopped (the plug). What was written since is lost, unless another snapshot keeps it. On ZFS only the newest snapshot can be reverted to; newer ones are named, and deleted first.
+         */
+        post: operations["postVmsIdSnapshotsSnapshotRevert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{id}/disks/{disk}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move a disk to another pool, also while the guest runs
+         * @description A linked clone's disk becomes independent. Refused while the VM has snapshots.
+         */
+        post: operations["postVmsIdDisksDiskMove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{id}/disks/{disk}/resize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Grow a disk, also while the guest runs
+         * @description Disks never shrink. A running guest sees the new size at once.
+         */
+        post: operations["postVmsIdDisksDiskResize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/quotas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List quotas, with what is taken of them */
+        get: operations["getQuotas"];
+        put?: never;
+        /**
+         * Bound what may be provisioned in a pool, by a user, or by a user in a pool
+         * @description What counts is what volumes may grow to. Below what is taken, nothing more can be.
+         */
+        post: operations["postQuotas"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/quotas/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a quota */
+        get: operations["getQuotasId"];
+        put?: never;
+        post?: never;
+        /** Delete a quota */
+        delete: operations["deleteQuotasId"];
+        options?: never;
+        head?: never;
+        /** Change the limit of a quota */
+        patch: operations["patchQuotasId"];
+        trace?: never;
+    };
     "/api/storage": {
         parameters: {
             query?: never;
@@ -561,6 +705,210 @@ export interface paths {
          * @description Refused while a VM has it in its drive, or a disk is being begun from it.
          */
         delete: operations["deleteStoragePoolIdImagesName"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/peers/self": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what to enter at another node so that it trusts this one */
+        get: operations["getPeersSelf"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/peers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List trusted peers */
+        get: operations["getPeers"];
+        put?: never;
+        /**
+         * Trust another node
+         * @description Both nodes have to trust each other: enter there what `GET /api/peers/self` shows here, and here what it shows there. The certificate is compared as a whole.
+         */
+        post: operations["postPeers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/peers/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a peer, asking it whether it answers */
+        get: operations["getPeersName"];
+        put?: never;
+        post?: never;
+        /**
+         * Trust a peer no more
+         * @description Refused while a replication needs it. Replicas that it sent here stay and may be deleted.
+         */
+        delete: operations["deletePeersName"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/replications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List replications with their state */
+        get: operations["getReplications"];
+        put?: never;
+        /**
+         * Replicate a VM's volumes to a peer
+         * @description Every disk of the VM must lie in a ZFS pool. The schedule is a cron expression in UTC.
+         */
+        post: operations["postReplications"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/replications/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a replication with its state */
+        get: operations["getReplicationsId"];
+        put?: never;
+        post?: never;
+        /**
+         * End a replication
+         * @description Its snapshots and bookmarks go. The replica stays at the peer, unless `delete_replica` is set.
+         */
+        delete: operations["deleteReplicationsId"];
+        options?: never;
+        head?: never;
+        /** Change a replication's schedule or limit, or switch it on or off */
+        patch: operations["patchReplicationsId"];
+        trace?: never;
+    };
+    "/api/replications/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replicate now
+         * @description Goes on where an earlier run was cut off. With `afresh` the replica at the peer is deleted first.
+         */
+        post: operations["postReplicationsIdRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List templates */
+        get: operations["getTemplates"];
+        put?: never;
+        /**
+         * Make a template of a stopped VM
+         * @description Its disks are copied and the VM stays, or (`keep_vm` false) it becomes the template at once. MAC addresses, the ISO image and cloud-init's user-data and network are not taken along.
+         */
+        post: operations["postTemplates"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a template */
+        get: operations["getTemplatesId"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a template with its volumes
+         * @description Refused, naming them, while linked clones stand on it or VMs are being made from it.
+         */
+        delete: operations["deleteTemplatesId"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates/{id}/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a VM from a template
+         * @description A linked clone shares what it does not change with the template; a full one is a copy of its own, in any pool. UUID, MAC addresses and cloud-init's instance id are new.
+         */
+        post: operations["postTemplatesIdClone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{id}/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy a stopped VM
+         * @description Its disks are copied. UUID, MAC addresses and cloud-init's instance id are new; the ISO image and cloud-init's user-data and network are not taken along.
+         */
+        post: operations["postVmsIdClone"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -900,7 +1248,7 @@ export interface components {
          * Scope
          * @enum {unknown}
          */
-        Scope: "host.read" | "pool.write" | "self" | "storage.read" | "storage.write" | "task.cancel" | "task.read" | "user.admin" | "vm.console" | "vm.power" | "vm.read" | "vm.write";
+        Scope: "host.read" | "peer.write" | "pool.write" | "self" | "storage.read" | "storage.write" | "task.cancel" | "task.read" | "user.admin" | "vm.console" | "vm.power" | "vm.read" | "vm.write";
         /** PasswordChange */
         PasswordChange: {
             current: string;
@@ -985,10 +1333,10 @@ export interface components {
         };
         /**
          * RunState
-         * @description What the hypervisor says, plus `creating` and `deleting` from the document's phase.
+         * @description What the hypervisor says, plus `creating`, `deleting` and `reverting` from the document's phase.
          * @enum {unknown}
          */
-        RunState: "crashed" | "creating" | "deleting" | "paused" | "running" | "stopped" | "stopping" | "unknown";
+        RunState: "crashed" | "creating" | "deleting" | "paused" | "reverting" | "running" | "stopped" | "stopping" | "unknown";
         /**
          * VmListItem
          * @description A row of `GET /api/vms`: the documented fields, and what a list needs beside them.
@@ -1151,10 +1499,20 @@ export interface components {
             created_at: number;
             operation: string | null;
             pending: components["schemas"]["PendingChange"][];
-            /** @description By verb: start, stop, shutdown, reboot, reset, pause, resume, delete, update, console. */
+            /** @description By verb: start, stop, shutdown, reboot, reset, pause, resume, delete, update, console, clone. */
             allowed_actions: {
                 [key: string]: components["schemas"]["AllowedAction"];
             };
+            /**
+             * @description How many there are.
+             * @default 0
+             */
+            snapshots?: number;
+            /**
+             * @description The snapshot that it is on its way back to.
+             * @default null
+             */
+            reverting?: string | null;
             /** @description The ETag's number, for If-Match. */
             revision: number;
         };
@@ -1167,6 +1525,8 @@ export interface components {
             bus: components["schemas"]["DiskBus"];
             cache: components["schemas"]["DiskCache"];
             format: string;
+            /** @description The template's volume of the same pool that it is a linked clone of. */
+            base: string | null;
         };
         /** NicView */
         NicView: {
@@ -1232,6 +1592,116 @@ export interface components {
             text?: string | null;
             /** @default null */
             keys?: string[] | null;
+        };
+        /**
+         * SnapshotView
+         * @description `is_current`: the VM's disks stand on it. `is_consistent`: what is on the disks is whole, since file systems were frozen,
+         *     the guest did not run, or its memory is kept too; else it is as after a power cut.
+         */
+        SnapshotView: {
+            name: string;
+            description: string;
+            created_at: number;
+            parent: string | null;
+            is_current: boolean;
+            has_memory: boolean;
+            is_consistent: boolean;
+            was_running: boolean;
+            state: components["schemas"]["SnapshotPhase"];
+            /** @description What its deletion would free at least, memory included; null where the pools cannot tell (qcow2). */
+            size_bytes: number | null;
+        };
+        /**
+         * SnapshotPhase
+         * @description Only a `ready` snapshot can be reverted to; the other two belong to a task, or to what a cut-off one left.
+         * @enum {unknown}
+         */
+        SnapshotPhase: "creating" | "deleting" | "ready";
+        /**
+         * NewSnapshot
+         * @description `memory`: with the guest's memory, so that a revert goes on where it was; it stands still while that is written.
+         *     `freeze` says nothing of a VM that does not run, nor together with `memory`.
+         */
+        NewSnapshot: {
+            name: string;
+            /** @default  */
+            description?: string;
+            /** @default false */
+            memory?: boolean;
+            /** @default auto */
+            freeze?: components["schemas"]["Freeze"];
+        };
+        /**
+         * Freeze
+         * @description Whether the guest's file systems are frozen while its disks are taken.
+         * @enum {unknown}
+         */
+        Freeze: "always" | "auto" | "never";
+        /**
+         * Revert
+         * @description `start`: null leaves the VM as it was when the snapshot was taken: running if it ran (with its memory it goes on where it
+         *     was, without it boots), else stopped.
+         */
+        Revert: {
+            /** @default null */
+            start?: boolean | null;
+        };
+        /**
+         * MoveDisk
+         * @description Into another pool of the node. The disk becomes independent of what it was a linked clone of.
+         */
+        MoveDisk: {
+            storage_pool: string;
+            /**
+             * @description null: as it is where that pool can, else what the pool makes by itself.
+             * @default null
+             */
+            format?: string | null;
+        };
+        /**
+         * ResizeDisk
+         * @description Disks grow and never shrink.
+         */
+        ResizeDisk: {
+            size_gb: number;
+        };
+        /**
+         * QuotaView
+         * @description `used` is what volumes may grow to, as is the limit: VMs' disks, templates' disks and plain volumes.
+         */
+        QuotaView: {
+            id: string;
+            pool: string | null;
+            user: string | null;
+            limit_gb: number;
+            limit_bytes: number;
+            used_gb: number;
+            used_bytes: number;
+            /** @description The ETag's number, for If-Match. */
+            revision: number;
+        };
+        /**
+         * NewQuota
+         * @description `pool` alone: that pool; `user` alone: that user in all pools; both: that user in that pool.
+         */
+        NewQuota: {
+            /**
+             * @description null: made of the pool's id and the user's name.
+             * @default null
+             */
+            id?: string | null;
+            /** @default null */
+            pool?: string | null;
+            /** @default null */
+            user?: string | null;
+            limit_gb: number;
+        };
+        /**
+         * QuotaChange
+         * @description A limit below what is taken is fine: nothing is lost, and nothing more can be taken.
+         */
+        QuotaChange: {
+            limit_gb: number;
         };
         /**
          * PoolView
@@ -1327,6 +1797,8 @@ export interface components {
             /** @description The linked clones that stand on it. */
             clones: string[];
             used_by: components["schemas"]["VolumeUse"] | null;
+            /** @description `<node>/<vm>` whose volume this one is a read-only replica of. */
+            replica_of: string | null;
         };
         /**
          * VolumeKind
@@ -1336,11 +1808,13 @@ export interface components {
         VolumeKind: "block" | "file" | "network";
         /**
          * VolumeUse
-         * @description Who holds a volume, for the refusal of its deletion.
+         * @description Who holds a volume, a VM or a template, for the refusal of its deletion.
          */
         VolumeUse: {
-            vm_id: string;
+            vm_id: string | null;
             disk: string;
+            /** @default null */
+            template?: string | null;
         };
         /**
          * NewVolume
@@ -1420,6 +1894,225 @@ export interface components {
             url: string;
             /** @default null */
             sha256?: string | null;
+        };
+        /**
+         * PeerSelf
+         * @description What the operator enters at the other node.
+         */
+        PeerSelf: {
+            name: string;
+            /** @description Where this node's peers' port is; a wildcard there means any address of this host. */
+            address: string;
+            fingerprint: string;
+            certificate: string;
+            /** @description It listens as long as at least one peer is trusted. */
+            is_listening: boolean;
+        };
+        /**
+         * PeerView
+         * @description `is_reachable` is null until it was tried.
+         */
+        PeerView: {
+            name: string;
+            url: string;
+            fingerprint: string;
+            certificate: string;
+            created_at: number;
+            is_reachable: boolean | null;
+            /** @description Why it is not reachable. */
+            reason: string;
+            last_seen_at: number | null;
+            revision: number;
+        };
+        /**
+         * NewPeer
+         * @description What the other node's `GET /api/peers/self` shows.
+         */
+        NewPeer: {
+            name: string;
+            /** @description `https://HOST:PORT` of its peers' port. */
+            url: string;
+            certificate: string;
+        };
+        /**
+         * ReplicationView
+         * @description `last_bytes` were sent by the last run. `is_resumable`: a stream was cut off, the next run goes on where it stopped.
+         */
+        ReplicationView: {
+            id: string;
+            vm_id: string;
+            node: string;
+            peer: string;
+            target_pool: string;
+            schedule: string;
+            bandwidth_limit_mib_s: number | null;
+            is_enabled: boolean;
+            state: components["schemas"]["Status"];
+            /** @description The task that works on it. */
+            operation: string | null;
+            last_success_at: number | null;
+            last_finished_at: number | null;
+            last_error: string | null;
+            next_run_at: number | null;
+            last_bytes: number;
+            is_resumable: boolean;
+            /** @description The guest's file systems were frozen for the last whole replica; otherwise it is as after a power cut. */
+            is_consistent: boolean;
+            /** @description The last that arrived whole. */
+            snapshot: string | null;
+            created_at: number;
+            revision: number;
+        };
+        /**
+         * Status
+         * @enum {unknown}
+         */
+        Status: "disabled" | "failed" | "idle" | "running";
+        /**
+         * NewReplication
+         * @description `schedule` is a cron expression in UTC.
+         */
+        NewReplication: {
+            /**
+             * @description null: as the VM's id, with a number when that is taken.
+             * @default null
+             */
+            id?: string | null;
+            vm_id: string;
+            peer: string;
+            /** @description A ZFS pool of the peer. */
+            target_pool: string;
+            /** @default *\/15 * * * * */
+            schedule?: string;
+            /** @default null */
+            bandwidth_limit_mib_s?: number | null;
+            /** @default true */
+            is_enabled?: boolean;
+        };
+        /**
+         * ReplicationChange
+         * @description What is left out stays as it is. VM, peer and pool cannot change: that is another replication.
+         */
+        ReplicationChange: {
+            schedule?: string;
+            bandwidth_limit_mib_s?: number | null;
+            is_enabled?: boolean;
+        };
+        /**
+         * RunReplication
+         * @description `afresh`: the replica is deleted at the peer first, and everything is sent anew.
+         */
+        RunReplication: {
+            /** @default false */
+            afresh?: boolean;
+        };
+        /** TemplateView */
+        TemplateView: {
+            id: string;
+            name: string;
+            state: components["schemas"]["Phase"];
+            source_vm: string;
+            node: string;
+            user: string;
+            created_at: number;
+            notes: string;
+            tags: string[];
+            architecture: components["schemas"]["Architecture"];
+            firmware: components["schemas"]["Firmware"];
+            cpu_cores: number;
+            memory_mb: number;
+            disks: components["schemas"]["TemplateDiskView"][];
+            /** @description VMs (and templates made of such) that stand on its volumes: it cannot be deleted before them. */
+            linked_clones: string[];
+            /** @description Id of the task that makes or deletes it. */
+            operation: string | null;
+            /** @description The ETag's number, for If-Match. */
+            revision: number;
+        };
+        /**
+         * Phase
+         * @description Life of the document: only a `ready` VM can be used; the others belong to the task in `operation`.
+         * @enum {unknown}
+         */
+        Phase: "creating" | "deleting" | "ready" | "reverting";
+        /** TemplateDiskView */
+        TemplateDiskView: {
+            name: string;
+            storage_pool: string;
+            volume: string;
+            size_gb: number;
+            format: string;
+        };
+        /**
+         * NewTemplate
+         * @description `keep_vm`: the template gets copies of the VM's disks. Without it the VM itself becomes the template, at once.
+         */
+        NewTemplate: {
+            vm_id: string;
+            /**
+             * @description null: as the VM.
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description null: `tmpl-100` for `vm-100`.
+             * @default null
+             */
+            id?: string | null;
+            /** @default true */
+            keep_vm?: boolean;
+            /** @default  */
+            notes?: string;
+        };
+        /**
+         * CloneTemplate
+         * @description What is left out is as in the template. Address, UUID and cloud-init instance are always new.
+         */
+        CloneTemplate: {
+            new_vm_id: string;
+            /** @default linked */
+            clone_type?: components["schemas"]["CloneType"];
+            /**
+             * @description null: as the id.
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description Where a full clone's disks go; null: where the template's are.
+             * @default null
+             */
+            storage_pool?: string | null;
+            /** @default false */
+            start?: boolean;
+            /** @default null */
+            cpu_cores?: number | null;
+            /** @default null */
+            memory_mb?: number | null;
+            /** @description null: none. */
+            cloud_init?: components["schemas"]["CloudInit"] | null;
+            /** @default null */
+            tags?: string[] | null;
+        };
+        /**
+         * CloneType
+         * @enum {unknown}
+         */
+        CloneType: "full" | "linked";
+        /** CloneVm */
+        CloneVm: {
+            new_vm_id: string;
+            /**
+             * @description null: as the id.
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description Where the copies of its disks go; null: where the disks are.
+             * @default null
+             */
+            storage_pool?: string | null;
+            /** @default false */
+            start?: boolean;
         };
         /** TaskLogLine */
         TaskLogLine: {
@@ -2786,6 +3479,496 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    getVmsIdSnapshots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postVmsIdSnapshots: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSnapshot"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteVmsIdSnapshotsSnapshot: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+                snapshot: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postVmsIdSnapshotsSnapshotRevert: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+                snapshot: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Revert"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VmView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postVmsIdDisksDiskMove: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+                disk: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveDisk"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VmView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postVmsIdDisksDiskResize: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+                disk: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResizeDisk"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VmView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getQuotas: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+                fields?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postQuotas: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewQuota"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getQuotasId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"];
+                };
+            };
+            /** @description What If-None-Match names is still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteQuotasId: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    patchQuotasId: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuotaChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
     getStorage: {
         parameters: {
             query?: {
@@ -3395,6 +4578,703 @@ export interface operations {
             409: components["responses"]["Error409"];
             412: components["responses"]["Error412"];
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getPeersSelf: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerSelf"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getPeers: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+                fields?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postPeers: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPeer"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getPeersName: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerView"];
+                };
+            };
+            /** @description What If-None-Match names is still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deletePeersName: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getReplications: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+                fields?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplicationView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postReplications: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReplication"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplicationView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getReplicationsId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplicationView"];
+                };
+            };
+            /** @description What If-None-Match names is still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteReplicationsId: {
+        parameters: {
+            query?: {
+                delete_replica?: boolean;
+                force?: boolean;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    patchReplicationsId: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ReplicationChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplicationView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postReplicationsIdRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunReplication"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplicationView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getTemplates: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+                fields?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postTemplates: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTemplate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getTemplatesId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateView"];
+                };
+            };
+            /** @description What If-None-Match names is still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteTemplatesId: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postTemplatesIdClone: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CloneTemplate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VmView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postVmsIdClone: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CloneVm"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VmView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
             429: components["responses"]["Error429"];
             default: components["responses"]["Error"];
         };
