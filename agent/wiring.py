@@ -2,6 +2,7 @@
 what runs on the fakes needs no libvirt."""
 
 from pathlib import Path
+from typing import Protocol
 
 from agent.assembly import Drivers, Ground
 from agent.console.websockify import Websockify, WebsockifyUnit
@@ -31,6 +32,10 @@ async def real_drivers(ground: Ground) -> Drivers:
     )
 
 
+class _Closable(StorageDriver, Protocol):
+    async def close(self) -> None: ...
+
+
 def _real_pools(ground: Ground) -> dict[PoolType, StorageDriver]:
     """All types, also those that this host has no programs for: whoever makes such a pool is told then what to install."""
     from agent.storage.libvirt_iscsi import IscsiPoolDriver
@@ -40,7 +45,7 @@ def _real_pools(ground: Ground) -> dict[PoolType, StorageDriver]:
     from agent.storage.zfs import ZfsDriver
 
     uri, node, folder = ground.settings.libvirt_uri, ground.facts.node_id, ground.state.folder
-    drivers = {
+    drivers: dict[PoolType, _Closable] = {
         PoolType.DIR: LibvirtPoolDriver(uri, node, state_dir=folder),
         PoolType.NFS: LibvirtPoolDriver(uri, node, state_dir=folder),
         PoolType.LVM: LvmPoolDriver(node),
@@ -50,7 +55,7 @@ def _real_pools(ground: Ground) -> dict[PoolType, StorageDriver]:
     }
     for driver in drivers.values():
         ground.undo.push_async_callback(driver.close)
-    return dict(drivers)
+    return {**drivers}
 
 
 async def fake_drivers(ground: Ground) -> Drivers:

@@ -102,13 +102,24 @@ class VolumeUse(msgspec.Struct, frozen=True):
 def check_volume_name(value: str, field: str) -> str:
     """`value`, when it is 1 to 127 letters, digits, `.`, `_`, `+`, `-`, begins with a letter or digit, holds no `..`
     and does not end in `.part`, which marks what is not whole yet."""
-    if not _NAME.match(value) or ".." in value or value.endswith(".part"):
+    if not is_volume_name(value):
         raise invalid_field(
             field,
             "1 to 127 letters, digits, '.', '_', '+' or '-', beginning with a letter or digit, "
             "without '..' and not ending in '.part'",
         )
     return value
+
+
+def is_volume_name(value: str) -> bool:
+    """Whether `check_volume_name` lets it pass."""
+    return bool(_NAME.match(value)) and ".." not in value and not value.endswith(PART)
+
+
+def image_place(word: str, pool: str) -> tuple[str, str]:
+    """Pool and name of the image that `word` names for a disk in `pool`: `<name>` of the same pool, or `<pool>/<name>`."""
+    other, slash, name = word.partition("/")
+    return (other, name) if slash else (pool, word)
 
 
 def check_size_gb(value: float, field: str) -> int:
@@ -135,6 +146,6 @@ def volume_file(name: str, format_: str) -> str:
 def parse_volume_file(file: str) -> tuple[str, str] | None:
     """Name and format of the volume in `file`, None when the file is none of ours."""
     name, _, format_ = file.rpartition(".")
-    if format_ not in VOLUME_FORMATS or not _NAME.match(name) or ".." in name or name.endswith(PART):
+    if format_ not in VOLUME_FORMATS or not is_volume_name(name):
         return None
     return name, format_

@@ -7,8 +7,9 @@ import asyncio
 import secrets
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,32 @@ async def _zfs(folder: Path) -> AsyncIterator[Opened]:
         yield Opened(driver, lambda pool: zfs_pool(f"{name}/{pool}", pool))
 
 
+@asynccontextmanager
+async def _groups(folder: Path, *, is_thin: bool) -> AsyncIterator[Opened]:
+    from agent.storage.lvm_pool import LvmPoolDriver
+    from tests.support.block_pools import NODE, THIN_POOL, pool_on, volume_group
+
+    names, driver = ("fast.ssd_1", "other"), LvmPoolDriver(NODE)
+    options = {"thin_pool": THIN_POOL} if is_thin else {}
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(driver.close)
+        groups = {name: await undo.enter_async_context(volume_group(folder, has_thin_pool=is_thin)) for name in names}
+        yield Opened(driver, lambda name: pool_on(PoolType.LVM, name, groups[name], **options))
+
+
+@asynccontextmanager
+async def _nfs(folder: Path) -> AsyncIterator[Opened]:
+    from agent.storage.libvirt_pool import LibvirtPoolDriver
+    from tests.support.block_pools import NODE, exports, pool_on
+
+    names = ("fast.ssd_1", "other")
+    driver = LibvirtPoolDriver("qemu:///system", NODE, state_dir=folder / "state")
+    async with AsyncExitStack() as undo:
+        targets = await undo.enter_async_context(exports(folder, names))
+        undo.push_async_callback(driver.close)
+        yield Opened(driver, lambda name: pool_on(PoolType.NFS, name, targets[names.index(name)]))
+
+
 SUBJECTS = (
     Subject(name="fake", open=_fake, has_content=False),
     Subject(
@@ -119,6 +146,26 @@ SUBJECTS = (
         snapshot_format="raw",
         are_snapshots_live=True,
         can_revert_past_newer=False,
+        clone_format="raw",
+    ),
+    Subject(name="nfs", open=_nfs, marks=(pytest.mark.lab,)),
+    Subject(
+        name="lvm",
+        open=partial(_groups, is_thin=False),
+        marks=(pytest.mark.lab,),
+        formats=("raw",),
+        step_bytes=4 * MIB,
+        is_thin=False,
+        snapshot_format=None,
+        can_clone=False,
+    ),
+    Subject(
+        name="lvm-thin",
+        open=partial(_groups, is_thin=True),
+        marks=(pytest.mark.lab,),
+        formats=("raw",),
+        step_bytes=4 * MIB,
+        snapshot_format=None,
         clone_format="raw",
     ),
 )
