@@ -39,6 +39,9 @@ class FakeStreams:
         self._volumes: dict[tuple[str, str], FakeVolume] = {}
         self._time = 0
         self.room_bytes: int | None = None
+        self.halt_after: int | None = None
+        """After so many blocks of a stream it stands still, as when the network does; `halted` tells."""
+        self.halted = asyncio.Event()
 
     async def content(self, volume: VolumeAt) -> Blocks:
         """What a guest would read now."""
@@ -109,7 +112,10 @@ class FakeStreams:
 
         async def content() -> AsyncIterator[bytes]:
             yield msgspec.json.encode(header) + b"\n"
-            for at, block in records:
+            for number, (at, block) in enumerate(records):
+                if number == self.halt_after:
+                    self.halted.set()
+                    await asyncio.Event().wait()
                 yield at.to_bytes(8, "big") + block
                 await asyncio.sleep(0)
 

@@ -22,7 +22,7 @@ from agent.tasks import TaskRun
 from horcrux.clock import Clock
 from horcrux.errors import Busy, Diverged, HorcruxError, Unreachable
 from horcrux.replication.plan import Step, VolumePlan, plan_volume
-from horcrux.replication.points import Points, snapshot_name
+from horcrux.replication.points import OURS, Points, snapshot_name
 from horcrux.replication.replication import ReplicationDocument, VolumeRef, limit_bytes_per_s
 
 UNDO = "replication.settle"
@@ -101,7 +101,7 @@ class ReplicationRun:
         for ref in self._refs:
             await self._send(run, ref, plans[ref.volume], pump)
         await run.stage("settling at the peer", 0.98)
-        await self._target.settle(name, {volume: _guids(each) for volume, each in points.items()})
+        await self._target.settle(name, {volume: _users(each) for volume, each in points.items()})
         await self._states.arrive(self._document.id, name, self._sent)
         await run.stage("cleaning up", 0.99)
         await self._source.clean(self._document.id, self._refs, keep=name)
@@ -171,8 +171,9 @@ class ReplicationRun:
         return SendOrder(volume=at, snapshot=step.snapshot.name, since=step.since, token=step.token)
 
 
-def _guids(points: Points) -> tuple[str, ...]:
-    return tuple({point.guid: None for point in (*points.snapshots, *points.bookmarks)})
+def _users(points: Points) -> tuple[str, ...]:
+    """Guids of the snapshots that are not ours: those live on at the peer as long as they do here."""
+    return tuple(point.guid for point in points.snapshots if not point.name.startswith(OURS))
 
 
 def _told(step: Step) -> str:

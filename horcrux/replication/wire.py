@@ -83,8 +83,8 @@ class PrepareOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SettleOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All volumes of the VM have `snapshot`. `kept` are the guids of the source's snapshots and bookmarks: what was
-    received and is not among them goes. Replicas of volumes that are not named are no longer live."""
+    """All volumes of the VM have `snapshot`. `kept` are the guids of its users' snapshots: what was received and is
+    not among them goes. Replicas of volumes that are not named are no longer live."""
 
     pool: str
     replication: str

@@ -94,6 +94,7 @@ async def fake_node(
         state_dir=str(folder / "state"),
         run_dir=str(folder / "run"),
         listen=f"127.0.0.1:{port or await asyncio.to_thread(free_port)}",
+        peer_listen=f"127.0.0.1:{await asyncio.to_thread(free_port)}",
         stop_patience_s=stop_patience_s,
         node_name="testnode",
         admin_password=PASSWORD,
