@@ -6,6 +6,7 @@ from typing import Protocol
 
 from agent.assembly import Drivers, Ground
 from agent.console.websockify import Websockify, WebsockifyUnit
+from agent.replication.driver import StreamDriver
 from agent.storage.driver import StorageDriver
 from horcrux.ids import NodeId, PoolId
 from horcrux.storage.pool import PoolDocument, PoolType
@@ -19,6 +20,7 @@ async def real_drivers(ground: Ground) -> Drivers:
     from agent.host.reach import open_way
 
     settings, facts = ground.settings, ground.facts
+    pools = _real_pools(ground)
     hypervisor = await ground.undo.enter_async_context(LibvirtHypervisor(facts, settings.libvirt_uri))
     return Drivers(
         hypervisor=hypervisor,
@@ -26,10 +28,19 @@ async def real_drivers(ground: Ground) -> Drivers:
         paths=hypervisor,
         guest_snapshots=LibvirtSnapshots(hypervisor, facts.node_id, settings.libvirt_uri),
         blocks=LibvirtBlockJobs(hypervisor),
-        pools=_real_pools(ground),
+        pools=pools,
+        streams=_real_streams(pools, facts.node_id),
         gate=await _console_gate(ground),
         let_qemu_in=open_way,
     )
+
+
+def _real_streams(pools: dict[PoolType, StorageDriver], node: NodeId) -> StreamDriver | None:
+    from agent.replication.zfs import ZfsVolumeStreams
+    from agent.storage.zfs import ZfsDriver
+
+    zfs = pools.get(PoolType.ZFS)
+    return ZfsVolumeStreams(zfs.streams, node) if isinstance(zfs, ZfsDriver) else None
 
 
 class _Closable(StorageDriver, Protocol):
