@@ -90,8 +90,10 @@ class Images:
         """Every image of this node's pools, by pool and name; a pool that cannot be read has none."""
         found: dict[tuple[str, str], Image] = {}
         for pool in self._pools.ours():
+            if pool.image_store is None:
+                continue
             try:
-                found.update({(pool.document.id, image.name): image for image in await pool.images.all()})
+                found.update({(pool.document.id, image.name): image for image in await pool.image_store.all()})
             except Unavailable as err:
                 log.warning("the images of pool %s are left out: %s", pool.document.id, err)
         return found

@@ -17,11 +17,19 @@ from agent.storage.ports import ReplicaRules, VolumeUses
 from agent.storage.quota import Quotas
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
-from horcrux.errors import AlreadyExists, InUse, NotFound, invalid_field
+from horcrux.errors import AlreadyExists, HostLacks, InUse, NotFound, invalid_field
 from horcrux.ids import PoolId
 from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeSnapshotView, VolumeView, as_result
 from horcrux.storage.image_check import qemu_format
-from horcrux.storage.volume import AS_THE_POOL, Image, Volume, VolumeOptions, check_size_gb, check_volume_name
+from horcrux.storage.volume import (
+    AS_THE_POOL,
+    Image,
+    Volume,
+    VolumeOptions,
+    check_size_gb,
+    check_volume_name,
+    image_place,
+)
 from horcrux.tasks import Task
 from horcrux.units import bytes_to_gib
 
@@ -52,7 +60,10 @@ class Volumes:
                 clones.setdefault(volume.base, []).append(volume.name)
         return [
             VolumeView.of(
-                volume, uses.get(volume.name), tuple(clones.get(volume.name, ())), self._replica_of(pool_id, volume.name)
+                volume,
+                uses.get(volume.name),
+                tuple(clones.get(volume.name, ())),
+                self._replica_of(pool_id, volume.name),
             )
             for volume in volumes
         ]
@@ -193,12 +204,14 @@ class Volumes:
     async def _fill(
         self, pool: OpenPool, name: str, size_bytes: int | None, image_name: str, format_: str, progress: Progress
     ) -> Volume:
-        image = await pool.images.find(image_name)
-        check_fits(image, size_bytes, "size_gb")
-        with pool.images.reading(image_name) as path:
-            volume = await pool.driver.fill_volume(
-                pool.document, name, path, qemu_format(image.format), format_, progress
-            )
+        image_pool, image_name = image_place(image_name, pool.document.id)
+        async with self._pools.using(image_pool) as holder:
+            image = await holder.images.find(image_name)
+            check_fits(image, size_bytes, "size_gb")
+            with holder.images.reading(image_name) as path:
+                volume = await pool.driver.fill_volume(
+                    pool.document, name, path, qemu_format(image.format), format_, progress
+                )
         if size_bytes is not None and size_bytes > volume.capacity_bytes:
             volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
         return volume
@@ -212,11 +225,12 @@ class Volumes:
         return wanted
 
     async def _image(self, pool_id: str, name: str, field: str) -> Image:
-        async with self._pools.using(pool_id) as pool:
-            try:
+        image_pool, name = image_place(name, pool_id)
+        try:
+            async with self._pools.using(image_pool) as pool:
                 return await pool.images.find(check_volume_name(name, field))
-            except NotFound as err:
-                raise invalid_field(field, str(err)) from err
+        except (NotFound, HostLacks) as err:
+            raise invalid_field(field, str(err)) from err
 
     def _told(self, volume: Volume) -> dict[str, object]:
         """The volume as the API shows it; whoever listens has been told."""

@@ -14,7 +14,7 @@ from horcrux.compute.vm import Architecture, CloudInit, Disk, Nic, VmSpec, seale
 from horcrux.compute.vm_bodies import NewDisk, NewNic, NewVm, VmChange
 from horcrux.errors import FieldProblem, InvalidFields
 from horcrux.ids import PoolId, VmId
-from horcrux.storage.volume import Image
+from horcrux.storage.volume import Image, image_place
 from horcrux.units import GIB, bytes_to_gib, gib_to_bytes, round_up_to_mib
 
 MAX_CORES = 255
@@ -204,9 +204,10 @@ def _disk_size(problems: Problems, field: str, order: NewDisk, around: Surroundi
         if wanted is None:
             problems.add(f"{field}.size_gb", "needed, unless an image is named")
         return wanted
-    image = around.images.get((order.storage_pool, order.image))
+    pool, name = image_place(order.image, order.storage_pool)
+    image = around.images.get((pool, name))
     if image is None:
-        problems.add(f"{field}.image", f"pool {order.storage_pool} has no image {order.image!r}")
+        problems.add(f"{field}.image", f"pool {pool} has no image {name!r} (one of another pool is named POOL/IMAGE)")
         return None
     if image.format == "iso":
         problems.add(f"{field}.image", f"{order.image} is an ISO image: name it as cdrom")

@@ -8,7 +8,7 @@ from cluster.store.memory import MemoryStore
 from horcrux.compute.vm import CloudInit
 from horcrux.errors import AlreadyExists, Conflict, InUse, InvalidFields, NotFound
 from horcrux.ids import PoolId, VmId
-from horcrux.storage.bodies import NewVolume, ResizeVolume
+from horcrux.storage.bodies import NewPool, NewVolume, ResizeVolume
 from horcrux.storage.volume import VolumeUse
 from horcrux.units import GIB, MIB
 from tests.agent.storage.bench import ADA, CUT_TASK, Bench, leave_unfinished, running
@@ -185,3 +185,14 @@ async def test_a_seed_is_written_whole_for_root_only_and_goes(bench: Bench) -> N
     for _ in range(2):
         await bench.service.delete_seed(vm)
     assert not await asyncio.to_thread(path.exists)
+
+
+async def test_a_volume_begins_from_an_image_of_another_pool(bench: Bench, tmp_path: Path) -> None:
+    await bench.done(await bench.service.pools.create(NewPool(id="fast", target=str(tmp_path / "fast")), ADA))
+    await bench.done(await bench.upload("a.raw", b"x" * 4096))
+    result = await bench.done(await bench.service.volumes.create("fast", NewVolume(name="v", image="local/a.raw"), ADA))
+    assert result is not None
+    assert (result["pool"], result["capacity_bytes"]) == ("fast", 4096)
+    for wrong in ("a.raw", "nowhere/a.raw", "local/b.raw", "local/../a.raw", "local/a/b"):
+        with pytest.raises(InvalidFields, match="image"):
+            await bench.service.volumes.create("fast", NewVolume(name="w", image=wrong), ADA)

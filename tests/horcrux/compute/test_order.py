@@ -52,6 +52,15 @@ def test_what_is_left_out_gets_its_default() -> None:
     assert plan(NewVm(nics=())).nics == ()
 
 
+def test_a_disk_begins_from_an_image_of_another_pool_when_that_is_named() -> None:
+    around = msgspec.structs.replace(AROUND, pools=frozenset({"local", "tank"}))
+    macs = iter(["52:54:00:00:00:01"])
+    order = NewVm(disks=(NewDisk(storage_pool="tank", image="local/debian.qcow2"),))
+    spec, disks = plan_vm(order, VM, around, ["vm-100-disk0"], lambda: next(macs))
+    assert (spec.disks[0].storage_pool, spec.disks[0].size_gb, disks[0].image) == ("tank", 2, "local/debian.qcow2")
+    assert fields(NewVm(disks=(NewDisk(image="tank/debian.qcow2"),))) == ["disks[0].image"]
+
+
 def test_a_disk_takes_its_size_or_that_of_its_image() -> None:
     spec = plan(
         NewVm(disks=(NewDisk(size_gb=1.5), NewDisk(image="debian.qcow2"), NewDisk(image="debian.qcow2", size_gb=9)))
