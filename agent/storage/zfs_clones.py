@@ -7,7 +7,15 @@ from agent.storage.zfs_volumes import ZfsVolumes
 from horcrux.errors import AlreadyExists, Conflict, NotFound
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.volume import Volume
-from horcrux.storage.zfs import BASE_SNAPSHOT, READY, STATE_MARK, ZfsOptions, compression_index, volume_dataset
+from horcrux.storage.zfs import (
+    BASE_SNAPSHOT,
+    READY,
+    STATE_MARK,
+    ZfsOptions,
+    compression_index,
+    volume_dataset,
+    volume_name,
+)
 
 
 class ZfsClones:
@@ -50,8 +58,7 @@ class ZfsClones:
         answer = await self._link.program(row.dataset, zfs_programs.CLONES, {"dataset": row.dataset})
         if answer == "missing":
             raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
-        prefix = f"{pool.target}/"
-        return sorted(clone.removeprefix(prefix) for clone in zfs_programs.lines_of(answer))
+        return sorted(volume_name(pool.target, clone) for clone in zfs_programs.lines_of(answer))
 
     async def _freeze(self, dataset: str) -> None:
         """Never written again, so nothing needs to be reserved for that: else the snapshot would take the whole size anew."""

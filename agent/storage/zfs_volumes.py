@@ -34,6 +34,7 @@ from horcrux.storage.zfs import (
     device_path,
     padded_bytes,
     volume_dataset,
+    volume_name,
 )
 
 RAW = "raw"
@@ -84,16 +85,16 @@ class ZfsVolumes:
 
     def as_volume(self, pool: PoolDocument, row: Row) -> Volume:
         origin = (row.origin or "").partition("@")[0]
-        prefix = f"{pool.target}/"
+        is_clone = origin.startswith(f"{pool.target}/")
         return Volume(
             pool=pool.id,
-            name=row.dataset.removeprefix(prefix),
+            name=volume_name(pool.target, row.dataset),
             format=RAW,
             capacity_bytes=row.volsize,
             allocation_bytes=row.used,
             path=device_path(row.dataset),
             kind=VolumeKind.BLOCK,
-            base=origin.removeprefix(prefix) if origin.startswith(prefix) else None,
+            base=volume_name(pool.target, origin) if is_clone else None,
         )
 
     async def create(
@@ -233,7 +234,7 @@ class ZfsVolumes:
 def refuse(pool: PoolDocument, what: str, word: str, rows: list[str]) -> NoReturn:
     """InUse, naming the clones, or the snapshots and who holds them."""
     if word == "clones":
-        clones = sorted(row.removeprefix(f"{pool.target}/") for row in rows)
+        clones = sorted(volume_name(pool.target, row) for row in rows)
         raise InUse(f"{what} has linked clones, which stand on it: {', '.join(clones)}", pool=pool.id, clones=clones)
     held = sorted(row.replace("\t", " by ") for row in rows)
     raise InUse(f"{what} is held: {', '.join(held)}; replication or a backup needs it", pool=pool.id, holds=held)

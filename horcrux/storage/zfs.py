@@ -116,10 +116,11 @@ def check_dataset(value: str, field: str) -> str:
 
 
 def volume_dataset(target: str, name: str, field: str = "name") -> str:
-    """Dataset of a volume whose name `check_volume_name` has let pass; Invalid for what only ZFS forbids."""
-    dataset = f"{target}/{name}"
-    if not _COMPONENT.match(name) or ":" in name:
-        raise invalid_field(field, "letters, digits, '.', '_' or '-' only: it becomes the name of a ZFS volume")
+    """Dataset of a volume whose name `check_volume_name` has let pass; Invalid for what only ZFS forbids. A `+`, which ZFS does
+    not allow, becomes a `:`, which volumes do not."""
+    dataset = f"{target}/{name.replace('+', ':')}"
+    if ":" in name or not _COMPONENT.match(name.replace("+", ":")):
+        raise invalid_field(field, "letters, digits, '.', '_', '+' or '-' only: it becomes the name of a ZFS volume")
     if name in _RESERVED:
         raise invalid_field(field, f"another name than {name}, which is the pool's own dataset")
     if len(dataset) > MAX_NAME - _SNAPSHOT_SPARE:
@@ -127,6 +128,12 @@ def volume_dataset(target: str, name: str, field: str = "name") -> str:
             field, f"shorter: {dataset} and its snapshots must have names of up to {MAX_NAME} characters"
         )
     return dataset
+
+
+def volume_name(target: str, dataset: str) -> str:
+    """The volume that a dataset of the pool is; the whole dataset for one outside it."""
+    name = dataset.removeprefix(f"{target}/")
+    return dataset if name == dataset else name.replace(":", "+")
 
 
 def zpool_of(dataset: str) -> str:

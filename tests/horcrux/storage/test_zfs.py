@@ -17,6 +17,7 @@ from horcrux.storage.zfs import (
     padded_bytes,
     parse_block_size,
     volume_dataset,
+    volume_name,
     zpool_of,
 )
 from horcrux.units import MIB
@@ -99,7 +100,19 @@ def test_a_volume_is_the_dataset_below_its_pool() -> None:
     assert device_path("tank/vms/vm-100-disk0") == "/dev/zvol/tank/vms/vm-100-disk0"
 
 
-@pytest.mark.parametrize("name", ["a+b", "a:b", "images", "backups", "x" * 200])
+@given(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._+-]{0,60}\Z").filter(lambda name: ".." not in name))
+def test_every_name_of_a_volume_is_found_again_in_its_dataset(name: str) -> None:
+    if name not in ("images", "backups"):
+        dataset = volume_dataset("tank/vms", name)
+        assert "+" not in dataset
+        assert volume_name("tank/vms", dataset) == name
+
+
+def test_what_lies_elsewhere_keeps_its_whole_name() -> None:
+    assert volume_name("tank/vms", "tank/other:s/disk") == "tank/other:s/disk"
+
+
+@pytest.mark.parametrize("name", ["a:b", "images", "backups", "x" * 200])
 def test_names_that_zfs_or_the_pool_needs_itself_are_refused(name: str) -> None:
     with pytest.raises(InvalidFields, match="name"):
         volume_dataset("tank", name)
