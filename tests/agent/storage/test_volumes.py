@@ -101,7 +101,7 @@ async def test_a_volume_in_use_is_not_deleted_and_its_vm_is_named(bench: Bench) 
     bench.uses.volumes["a"] = DISK0
     with pytest.raises(InUse, match="disk0 of VM vm-7") as caught:
         await bench.service.volumes.delete("local", "a", ADA)
-    assert caught.value.details["used_by"] == {"vm_id": "vm-7", "disk": "disk0"}
+    assert caught.value.details["used_by"] == {"vm_id": "vm-7", "disk": "disk0", "template": None}
     bench.uses.volumes.clear()
     await bench.done(await bench.service.volumes.delete("local", "a", ADA))
     assert await bench.service.volumes.views("local") == []
@@ -125,7 +125,7 @@ async def test_a_disk_of_a_vm_is_not_resized_behind_its_back(bench: Bench) -> No
     bench.uses.volumes["a"] = DISK0
     with pytest.raises(InUse, match="disk0 of VM vm-7") as refused:
         await bench.service.volumes.resize("local", "a", ResizeVolume(size_gb=2), ADA)
-    assert refused.value.details["used_by"] == {"vm_id": "vm-7", "disk": "disk0"}
+    assert refused.value.details["used_by"] == {"vm_id": "vm-7", "disk": "disk0", "template": None}
     bench.uses.volumes.clear()
     await bench.done(await bench.service.volumes.resize("local", "a", ResizeVolume(size_gb=2), ADA))
 
