@@ -5,24 +5,26 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from agent.storage.fake import FakeStorageDriver
 from tests.support.api import Api
-from tests.support.node import FakeNode, fake_node
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA ann@host"
 
 
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[FakeNode]:
-    async with fake_node(tmp_path) as node:
-        yield node
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
-async def api(node: FakeNode) -> AsyncIterator[Api]:
-    async with node.session() as session:
-        yield Api(session)
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def nothing_is_left(api: Api) -> AsyncIterator[None]:
+    """Tests of this module all begin with an empty node."""
+    yield
+    for vm in await api.get("/api/vms"):
+        await api.delete(f"/api/vms/{vm['id']}", params={"force": "true"})
+    while templates := await api.get("/api/templates"):
+        for template in [t for t in templates if not t["linked_clones"]]:
+            await api.delete(f"/api/templates/{template['id']}")
 
 
 async def volumes(api: Api, pool: str = "local") -> dict[str, str | None]:
@@ -242,16 +244,30 @@ async def test_a_template_is_deleted_or_cloned_but_no_clone_loses_its_base(api: 
         assert len([vm for vm in await api.get("/api/vms") if vm["id"].startswith(f"r{round_}-")]) == made.count(201)
 
 
-async def test_what_changes_is_told(api: Api, node: FakeNode) -> None:
-    async with node.session() as session:
-        stream = api.session.get("/api/events", timeout=None)
-        async with stream as answer:
-            assert answer.status == 200
-            await make_template(api)
-            await api.post("/api/templates/tmpl-100/clone", {"new_vm_id": "vm-102"}, 201)
-            seen: list[str] = []
-            async with asyncio.timeout(10):
-                while '"linked_clones":["vm-102"]' not in "".join(seen):
-                    seen.append((await answer.content.readline()).decode())
-            assert "event: template\n" in seen
-        assert not session.closed
+async def test_what_changes_is_told(api: Api) -> None:
+    async with api.events() as events:
+        await make_template(api)
+        await events.until("template", "tmpl-100", state="ready", operation=None)
+        await api.post("/api/templates/tmpl-100/clone", {"new_vm_id": "vm-102"}, 201)
+        await events.until("template", "tmpl-100", linked_clones=["vm-102"])
+        await api.delete("/api/vms/vm-102")
+        await events.until("template", "tmpl-100", linked_clones=[])
+        await api.delete("/api/templates/tmpl-100")
+        await events.until("template", "tmpl-100")
+
+
+async def test_a_quota_counts_templates_and_clones(api: Api) -> None:
+    await api.make("vm-1", disks=[{"size_gb": 1}])
+    await api.post("/api/quotas", {"id": "small", "pool": "local", "limit_gb": 2.5}, 201)
+    try:
+        await api.post("/api/templates", {"vm_id": "vm-1"}, 201)
+        for refused in (
+            await api.post("/api/templates/tmpl-1/clone", {"new_vm_id": "vm-2"}, 409),
+            await api.post("/api/templates", {"vm_id": "vm-1", "id": "other"}, 409),
+        ):
+            assert refused["code"] == "quota_exceeded"
+        assert await volumes(api) == {"vm-1-disk0": None, "base-1-disk0": None}
+        await api.post("/api/templates", {"vm_id": "vm-1", "id": "turned", "keep_vm": False}, 201)
+        assert (await api.get("/api/quotas/small"))["used_gb"] == 2.0
+    finally:
+        await api.delete("/api/quotas/small")
