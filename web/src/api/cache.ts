@@ -19,6 +19,14 @@ export const keys = {
   pools: ['pools'] as const,
   volumes: (pool: string) => ['volumes', pool] as const,
   images: (pool: string) => ['images', pool] as const,
+  found: ['found'] as const,
+  volumeSnapshots: (pool: string, volume: string) => ['volume-snapshots', pool, volume] as const,
+  snapshots: (vm: string) => ['snapshots', vm] as const,
+  templates: ['templates'] as const,
+  quotas: ['quotas'] as const,
+  peers: ['peers'] as const,
+  ownPeer: ['own-peer'] as const,
+  replications: ['replications'] as const,
   users: ['users'] as const,
   tokens: ['tokens'] as const,
 };
@@ -76,10 +84,21 @@ const TAKERS: Record<string, (client: QueryClient, event: StreamEvent) => void> 
   pool: (client, event) => client.setQueryData<Pool[]>(keys.pools, (rows) => rows && apply(rows, event, poolKey)),
   volume: (client, event) => patchPool(client, 'volumes', event),
   image: (client, event) => patchPool(client, 'images', event),
+  template: readAgain,
+  quota: readAgain,
+  replication: readAgain,
+  peer: (client) => void client.invalidateQueries({ queryKey: keys.peers }),
   user: (client) => void client.invalidateQueries({ queryKey: keys.users }),
   token: (client) => void client.invalidateQueries({ queryKey: keys.tokens }),
   node: (client) => void client.invalidateQueries({ queryKey: keys.host }),
 };
+
+/** What no event carries whole: read again, where somebody looks at it, when a task enters another state. */
+const CHANGED_BY_TASKS = new Set(['snapshots', 'volume-snapshots', 'templates', 'quotas', 'replications', 'found']);
+
+function readAgain(client: QueryClient): void {
+  void client.invalidateQueries({ predicate: (query) => CHANGED_BY_TASKS.has(String(query.queryKey[0])) });
+}
 
 /** The detail holds more than a row of the list, so it is read again, but only while somebody looks at it. */
 function takeVm(client: QueryClient, event: StreamEvent): void {
@@ -95,6 +114,7 @@ function takeTask(client: QueryClient, event: StreamEvent): void {
   if (!task) return;
   const before = client.getQueryData<Task>(keys.task(task.id));
   client.setQueryData(keys.task(task.id), task);
+  if (before?.state !== task.state) readAgain(client);
   if (before?.stage !== task.stage || before.state !== task.state) {
     void client.invalidateQueries({ queryKey: keys.taskLog(task.id) });
   }

@@ -4,7 +4,26 @@ import { useQuery, type UseQueryResult } from '@tanstack/react-query';
 
 import { TASKS_KEPT, inPoolKey, keys, listOf, poolKey, taskKey, vmKey } from './cache';
 import { get } from './client';
-import type { ApiToken, Host, Image, LogLine, Pool, Task, User, VmListItem, VmView, Volume } from './types';
+import type {
+  ApiToken,
+  FoundPool,
+  Host,
+  Image,
+  LogLine,
+  OwnPeer,
+  Peer,
+  Pool,
+  Quota,
+  Replication,
+  Snapshot,
+  Task,
+  Template,
+  User,
+  VmListItem,
+  VmView,
+  Volume,
+  VolumeSnapshot,
+} from './types';
 
 export function useVms(): UseQueryResult<VmListItem[]> {
   return useQuery({ queryKey: keys.vms, queryFn: ({ signal }) => listOf<VmListItem>('/api/vms', 'vm', vmKey, signal) });
@@ -61,6 +80,54 @@ export function useImages(pool: string): UseQueryResult<Image[]> {
   });
 }
 
+export function useFound(isEnabled: boolean): UseQueryResult<FoundPool[]> {
+  return useQuery({
+    queryKey: keys.found,
+    queryFn: ({ signal }) => get<FoundPool[]>('/api/storage/found', { signal }),
+    enabled: isEnabled,
+  });
+}
+
+export function useVolumeSnapshots(pool: string, volume: string): UseQueryResult<VolumeSnapshot[]> {
+  return useQuery({
+    queryKey: keys.volumeSnapshots(pool, volume),
+    queryFn: ({ signal }) => get<VolumeSnapshot[]>(`${volumePath(pool, volume)}/snapshots`, { signal }),
+  });
+}
+
+export function useSnapshots(vm: string): UseQueryResult<Snapshot[]> {
+  return useQuery({
+    queryKey: keys.snapshots(vm),
+    queryFn: ({ signal }) => get<Snapshot[]>(`${vmPath(vm)}/snapshots`, { signal }),
+  });
+}
+
+export function useTemplates(): UseQueryResult<Template[]> {
+  return useQuery({
+    queryKey: keys.templates,
+    queryFn: ({ signal }) => get<Template[]>('/api/templates', { signal }),
+  });
+}
+
+export function useQuotas(): UseQueryResult<Quota[]> {
+  return useQuery({ queryKey: keys.quotas, queryFn: ({ signal }) => get<Quota[]>('/api/quotas', { signal }) });
+}
+
+export function usePeers(): UseQueryResult<Peer[]> {
+  return useQuery({ queryKey: keys.peers, queryFn: ({ signal }) => get<Peer[]>('/api/peers', { signal }) });
+}
+
+export function useOwnPeer(): UseQueryResult<OwnPeer> {
+  return useQuery({ queryKey: keys.ownPeer, queryFn: ({ signal }) => get<OwnPeer>('/api/peers/self', { signal }) });
+}
+
+export function useReplications(): UseQueryResult<Replication[]> {
+  return useQuery({
+    queryKey: keys.replications,
+    queryFn: ({ signal }) => get<Replication[]>('/api/replications', { signal }),
+  });
+}
+
 export function useHost(): UseQueryResult<Host> {
   return useQuery({ queryKey: keys.host, queryFn: ({ signal }) => get<Host>('/api/host', { signal }) });
 }
@@ -79,4 +146,16 @@ export function poolPath(pool: string): string {
 
 export function vmPath(id: string): string {
   return `/api/vms/${encodeURIComponent(id)}`;
+}
+
+export function volumePath(pool: string, volume: string): string {
+  return `${poolPath(pool)}/volumes/${encodeURIComponent(volume)}`;
+}
+
+export function templatePath(id: string): string {
+  return `/api/templates/${encodeURIComponent(id)}`;
+}
+
+export function replicationPath(id: string): string {
+  return `/api/replications/${encodeURIComponent(id)}`;
 }

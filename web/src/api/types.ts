@@ -9,6 +9,7 @@ export type Firmware = Schemas['Firmware'];
 export type RunState = Schemas['RunState'];
 export type VmListItem = Schemas['VmListItem'];
 export type VmView = Schemas['VmView'];
+export type VmDisk = Schemas['DiskView'];
 export type NewVm = Schemas['NewVm'];
 export type NewDisk = Schemas['NewDisk'];
 export type CloudInit = Schemas['CloudInit'];
@@ -28,12 +29,39 @@ export type Verb =
   | 'update'
   | 'console';
 
+export type Snapshot = Schemas['SnapshotView'];
+export type Freeze = Schemas['Freeze'];
+
+export type Template = Schemas['TemplateView'];
+
+/** By hand until the document has them. */
+export interface Quota {
+  id: string;
+  pool: string | null;
+  user: string | null;
+  limit_gb: number;
+  limit_bytes: number;
+  used_gb: number;
+  used_bytes: number;
+  revision: number;
+}
+
+export type OwnPeer = Schemas['PeerSelf'];
+export type Peer = Schemas['PeerView'];
+export type Replication = Schemas['ReplicationView'];
+
 export type Task = Schemas['TaskView'];
 export type TaskState = Schemas['TaskState'];
 export type LogLine = Schemas['TaskLogLine'];
 
+export type Health = Schemas['PoolView']['health'];
+export type PoolType = Schemas['PoolType'];
 export type Pool = Schemas['PoolView'];
+export type FoundPool = Schemas['FoundPoolView'];
 export type Volume = Schemas['VolumeView'];
+export type VolumeUse = Schemas['VolumeUse'];
+export type VolumeOptions = Schemas['VolumeOptions'];
+export type VolumeSnapshot = Schemas['VolumeSnapshotView'];
 export type Image = Schemas['ImageView'];
 
 export type Me = Schemas['Me'];

@@ -9,6 +9,7 @@ const next: Record<string, string> = {
   already_exists: 'Choose another name.',
   host_lacks: 'The overview lists what this host lacks, with the remedy.',
   no_space: 'Free some space in the pool, or choose another one.',
+  quota_exceeded: 'Ask an administrator for a higher quota, or delete what is no longer needed.',
   unavailable: 'Try again in a moment.',
   unreachable: 'Check that the other system is up and reachable from this host.',
   interrupted: 'What had been begun was undone; start it again.',

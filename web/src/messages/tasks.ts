@@ -20,6 +20,17 @@ const actions: Record<string, string> = {
   'volume.create': 'Create volume',
   'volume.resize': 'Resize volume',
   'volume.delete': 'Delete volume',
+  'vm.snapshot.create': 'Create snapshot',
+  'vm.snapshot.delete': 'Delete snapshot',
+  'vm.snapshot.revert': 'Revert to snapshot',
+  'vm.disk.move': 'Move disk',
+  'vm.disk.resize': 'Grow disk',
+  'vm.clone': 'Clone VM',
+  'template.create': 'Make template',
+  'template.delete': 'Delete template',
+  'template.clone': 'Clone template',
+  'replication.delete': 'End replication',
+  'replication.run': 'Replicate',
 };
 
 export const tasks = {

@@ -14,6 +14,7 @@ export const vms = {
   architecture: 'Architecture',
   state: {
     creating: 'creating',
+    reverting: 'reverting',
     stopped: 'stopped',
     running: 'running',
     paused: 'paused',
@@ -75,7 +76,7 @@ export const vms = {
   unknownBody: (id: string) => `There is no virtual machine ${id}. It may have been deleted.`,
   toList: 'To the list',
   beingMade: (id: string) => `${id} is being created`,
-  tabs: { overview: 'Overview', console: 'Screen', serial: 'Serial console', tasks: 'Tasks' },
+  tabs: { overview: 'Overview', console: 'Screen', serial: 'Serial console', snapshots: 'Snapshots', replication: 'Replication', tasks: 'Tasks' },
   machine: 'Machine',
   facts: {
     uuid: 'UUID',

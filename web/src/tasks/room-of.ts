@@ -4,5 +4,6 @@ export function inRoom(target: string): string | null {
   if (!id) return null;
   if (noun === 'vm') return `/vms/${encodeURIComponent(id)}`;
   if (noun === 'storage') return `/storage/${encodeURIComponent(id)}${list === 'images' ? '/images' : ''}`;
+  if (noun === 'template') return `/templates/${encodeURIComponent(id)}`;
   return null;
 }

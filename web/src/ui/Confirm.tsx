@@ -21,15 +21,17 @@ interface ConfirmProps {
   isDanger?: boolean;
   /** The user has to type this before the button works. */
   typed?: string;
+  /** It cannot be done now, for a reason that stands in the body. */
+  isBlocked?: boolean;
   run: () => Promise<unknown>;
   close: () => void;
 }
 
 /** Asks before what cannot be taken back. Focus returns to where it was (PatternFly's focus trap). */
-export default function Confirm({ title, children, action, isDanger, typed, run, close }: ConfirmProps) {
+export default function Confirm({ title, children, action, isDanger, typed, isBlocked, run, close }: ConfirmProps) {
   const [text, setText] = useState('');
   const mutation = useMutation({ mutationFn: run, onSuccess: close });
-  const isReady = typed === undefined || text === typed;
+  const isReady = !isBlocked && (typed === undefined || text === typed);
   return (
     <Modal isOpen variant="small" onClose={close} aria-labelledby="confirm-title" aria-describedby="confirm-body">
       <ModalHeader title={title} titleIconVariant={isDanger ? 'warning' : undefined} labelId="confirm-title" />

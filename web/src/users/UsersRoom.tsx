@@ -1,6 +1,6 @@
 import { Button, Label, PageSection } from '@patternfly/react-core';
 import { PlusCircleIcon } from '@patternfly/react-icons';
-import { ActionsColumn, type IAction, Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table';
+import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 
@@ -16,6 +16,7 @@ import { Answer } from '../ui/Answer';
 import Confirm from '../ui/Confirm';
 import { ErrorDetails } from '../ui/ErrorAlert';
 import { Room } from '../ui/Room';
+import { type RowAction, RowMenu } from '../ui/RowMenu';
 import { ago } from '../ui/format';
 import { useNow } from '../ui/now';
 import { ChangeRole, NewUser, SetPassword, userPath } from './UserForms';
@@ -88,7 +89,7 @@ function UserTable({ users, ask }: { users: User[]; ask: (asked: Asked) => void 
             </Td>
             <Td dataLabel={m.users.made}>{ago(user.created_at, now)}</Td>
             <Td isActionCell>
-              <ActionsColumn aria-label={m.users.actionsOf(user.name)} items={actionsOf(user)} />
+              <RowMenu label={m.users.actionsOf(user.name)} actions={actionsOf(user)} />
             </Td>
           </Tr>
         ))}
@@ -97,7 +98,7 @@ function UserTable({ users, ask }: { users: User[]; ask: (asked: Asked) => void 
   );
 }
 
-function useActions(ask: (asked: Asked) => void): (user: User) => IAction[] {
+function useActions(ask: (asked: Asked) => void): (user: User) => (RowAction | 'line')[] {
   const client = useQueryClient();
   const toast = useToast();
   const able = async (user: User, disabled: boolean) => {
@@ -109,11 +110,11 @@ function useActions(ask: (asked: Asked) => void): (user: User) => IAction[] {
     }
   };
   return (user) => [
-    { title: m.users.changeRole, onClick: () => ask({ what: 'role', user }) },
-    { title: m.users.setPassword, onClick: () => ask({ what: 'password', user }) },
-    { title: user.disabled ? m.users.enable : m.users.disable, onClick: () => void able(user, !user.disabled) },
-    { isSeparator: true },
-    { title: m.users.remove, isDanger: true, onClick: () => ask({ what: 'delete', user }) },
+    { title: m.users.changeRole, run: () => ask({ what: 'role', user }) },
+    { title: m.users.setPassword, run: () => ask({ what: 'password', user }) },
+    { title: user.disabled ? m.users.enable : m.users.disable, run: () => void able(user, !user.disabled) },
+    'line',
+    { title: m.users.remove, isDanger: true, run: () => ask({ what: 'delete', user }) },
   ];
 }
 
