@@ -15,6 +15,7 @@ import { Link } from 'react-router';
 import { useHost, usePools, useTasks, useVms } from '../api/queries';
 import type { Host, Pool, VmListItem } from '../api/types';
 import { m } from '../messages';
+import { PoolAlerts } from '../storage/PoolAlerts';
 import { TaskRow } from '../tasks/TaskRow';
 import { Answer } from '../ui/Answer';
 import { LinkButton } from '../ui/LinkButton';
@@ -34,6 +35,7 @@ export default function Overview() {
     <Room title={m.overview.title}>
       <PageSection hasBodyWrapper={false}>
         <div className="horcrux-stack">
+          {pools.data && <PoolAlerts pools={pools.data} />}
           <Figures vms={vms.data} host={host.data} pools={pools.data} />
           <div className="horcrux-columns">
             <div className="horcrux-stack">

@@ -1,6 +1,6 @@
-import { Button, EmptyState, EmptyStateBody, Toolbar, ToolbarContent, ToolbarGroup, ToolbarItem, Truncate } from '@patternfly/react-core';
+import { Button, EmptyState, EmptyStateBody, Truncate } from '@patternfly/react-core';
 import { UploadIcon } from '@patternfly/react-icons';
-import { ActionsColumn, Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table';
+import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table';
 import { useState } from 'react';
 
 import { start } from '../api/client';
@@ -11,6 +11,8 @@ import { m } from '../messages';
 import { useWatch } from '../tasks/watch';
 import { Answer } from '../ui/Answer';
 import Confirm from '../ui/Confirm';
+import { Intro } from '../ui/Intro';
+import { RowMenu } from '../ui/RowMenu';
 import { ago, bytes } from '../ui/format';
 import { useNow } from '../ui/now';
 import { FetchImage } from './FetchImage';
@@ -24,25 +26,14 @@ export function Images({ pool }: { pool: string }) {
   const close = () => setDialog(null);
   return (
     <>
-      <Toolbar>
-        <ToolbarContent>
-          <ToolbarItem alignSelf="center" className="horcrux-quiet">
-            {m.storage.imagesIntro}
-          </ToolbarItem>
-          <ToolbarGroup align={{ default: 'alignEnd' }}>
-            <ToolbarItem>
-              <Button icon={<UploadIcon />} isDisabled={!may('storage.write')} onClick={() => setDialog('upload')}>
-                {m.storage.upload}
-              </Button>
-            </ToolbarItem>
-            <ToolbarItem>
-              <Button variant="secondary" isDisabled={!may('storage.write')} onClick={() => setDialog('fetch')}>
-                {m.storage.fetch}
-              </Button>
-            </ToolbarItem>
-          </ToolbarGroup>
-        </ToolbarContent>
-      </Toolbar>
+      <Intro text={m.storage.imagesIntro}>
+        <Button icon={<UploadIcon />} isDisabled={!may('storage.write')} onClick={() => setDialog('upload')}>
+          {m.storage.upload}
+        </Button>
+        <Button variant="secondary" isDisabled={!may('storage.write')} onClick={() => setDialog('fetch')}>
+          {m.storage.fetch}
+        </Button>
+      </Intro>
       <Answer query={images}>{(rows) => <ImageTable images={rows} remove={setDoomed} mayWrite={may('storage.write')} />}</Answer>
       {dialog === 'upload' && <UploadImage pool={pool} close={close} />}
       {dialog === 'fetch' && <FetchImage pool={pool} close={close} />}
@@ -97,10 +88,10 @@ function ImageTable({ images, remove, mayWrite }: ImageTableProps) {
             </Td>
             <Td dataLabel={m.storage.added} modifier="nowrap">{ago(image.created_at, now)}</Td>
             <Td isActionCell>
-              <ActionsColumn
+              <RowMenu
                 isDisabled={!mayWrite}
-                aria-label={m.storage.actionsOf(image.name)}
-                items={[{ title: m.storage.remove, isDanger: true, onClick: () => remove(image) }]}
+                label={m.storage.actionsOf(image.name)}
+                actions={[{ title: m.storage.remove, isDanger: true, run: () => remove(image) }]}
               />
             </Td>
           </Tr>

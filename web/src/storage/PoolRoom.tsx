@@ -1,4 +1,4 @@
-import { Alert, Button, Label, PageSection, Tab, TabTitleText, Tabs } from '@patternfly/react-core';
+import { Button, Label, PageSection, Tab, TabTitleText, Tabs } from '@patternfly/react-core';
 import { useState } from 'react';
 import { useNavigate, useParams } from 'react-router';
 
@@ -12,7 +12,9 @@ import { useWatch } from '../tasks/watch';
 import { Answer } from '../ui/Answer';
 import Confirm from '../ui/Confirm';
 import { Room } from '../ui/Room';
+import { HealthLabel } from './HealthLabel';
 import { Images } from './Images';
+import { PoolAlert } from './PoolAlerts';
 import { SpaceMeter } from './SpaceMeter';
 import { Volumes } from './Volumes';
 
@@ -50,7 +52,12 @@ function PoolPage({ pool, tab }: { pool: Pool; tab: 'volumes' | 'images' }) {
       title={pool.name}
       focusKey={pool.id}
       crumbs={CRUMBS}
-      labels={<Label>{m.storage.typeNames[pool.storage_type] ?? pool.storage_type}</Label>}
+      labels={
+        <>
+          <Label>{m.storage.typeNames[pool.storage_type] ?? pool.storage_type}</Label>
+          {pool.is_active && <HealthLabel health={pool.health} isCompact={false} />}
+        </>
+      }
       intro={<span className="horcrux-mono horcrux-wrap">{pool.target}</span>}
       actions={
         <Button variant="secondary" isDanger isDisabled={!may('pool.write')} onClick={() => setIsDeleting(true)}>
@@ -59,7 +66,10 @@ function PoolPage({ pool, tab }: { pool: Pool; tab: 'volumes' | 'images' }) {
       }
     >
       <PageSection hasBodyWrapper={false}>
-        {pool.is_active ? <SpaceMeter pool={pool} /> : <Alert isInline variant="danger" title={m.storage.inactive}>{pool.reason}</Alert>}
+        <div className="horcrux-stack">
+          <PoolAlert pool={pool} />
+          {pool.is_active && <SpaceMeter pool={pool} />}
+        </div>
       </PageSection>
       <PageSection hasBodyWrapper={false} type="tabs">
         <Tabs
@@ -71,7 +81,7 @@ function PoolPage({ pool, tab }: { pool: Pool; tab: 'volumes' | 'images' }) {
             void navigate(key === 'volumes' ? base : `${base}/${String(key)}`);
           }}
         >
-          {TABS.map((name) => (
+          {TABS.filter((name) => name !== 'images' || pool.holds_images || tab === 'images').map((name) => (
             <Tab
               key={name}
               eventKey={name}
@@ -83,7 +93,7 @@ function PoolPage({ pool, tab }: { pool: Pool; tab: 'volumes' | 'images' }) {
         </Tabs>
       </PageSection>
       <PageSection hasBodyWrapper={false} isFilled id="tab-body">
-        {tab === 'images' ? <Images pool={pool.id} /> : <Volumes pool={pool.id} />}
+        {tab === 'images' ? <Images pool={pool.id} /> : <Volumes pool={pool} />}
       </PageSection>
       {isDeleting && <DeletePool pool={pool} close={() => setIsDeleting(false)} done={() => void navigate('/storage')} />}
     </Room>

@@ -9,8 +9,11 @@ import { useSession } from '../auth/session';
 import { m } from '../messages';
 import { Answer } from '../ui/Answer';
 import { Room } from '../ui/Room';
+import { HealthLabel } from './HealthLabel';
 import { NewPool } from './NewPool';
+import { PoolAlerts } from './PoolAlerts';
 import { SpaceMeter } from './SpaceMeter';
+import { StorageTabs } from './StorageTabs';
 
 export default function StorageRoom() {
   const pools = usePools();
@@ -32,23 +35,26 @@ export default function StorageRoom() {
         </Button>
       }
     >
-      <PageSection hasBodyWrapper={false}>
-        <Answer query={pools}>
-          {(rows) =>
-            rows.length === 0 ? (
-              <EmptyState titleText={m.storage.noPools} headingLevel="h2" icon={DatabaseIcon} />
-            ) : (
-              <Gallery hasGutter minWidths={{ default: '280px' }}>
-                {rows.map((pool) => (
-                  <PoolCard key={pool.id} pool={pool} />
-                ))}
-              </Gallery>
-            )
-          }
-        </Answer>
+      <StorageTabs tab="pools" />
+      <PageSection hasBodyWrapper={false} isFilled id="tab-body">
+        <Answer query={pools}>{(rows) => <Pools pools={rows} />}</Answer>
       </PageSection>
       {isCreating && <NewPool close={() => setIsCreating(false)} />}
     </Room>
+  );
+}
+
+function Pools({ pools }: { pools: Pool[] }) {
+  if (pools.length === 0) return <EmptyState titleText={m.storage.noPools} headingLevel="h2" icon={DatabaseIcon} />;
+  return (
+    <div className="horcrux-stack">
+      <PoolAlerts pools={pools} />
+      <Gallery hasGutter minWidths={{ default: '280px' }}>
+        {pools.map((pool) => (
+          <PoolCard key={pool.id} pool={pool} />
+        ))}
+      </Gallery>
+    </div>
   );
 }
 
@@ -63,7 +69,9 @@ function PoolCard({ pool }: { pool: Pool }) {
               {pool.name}
             </Link>
             <Label isCompact>{m.storage.typeNames[pool.storage_type] ?? pool.storage_type}</Label>
-            {!pool.is_active && (
+            {pool.is_active ? (
+              <HealthLabel health={pool.health} isAlways />
+            ) : (
               <Label isCompact color="red">
                 {m.storage.inactive}
               </Label>
@@ -77,7 +85,7 @@ function PoolCard({ pool }: { pool: Pool }) {
           <div className="horcrux-quiet horcrux-mono horcrux-wrap">{pool.target}</div>
           <div className="horcrux-line">
             <Link to={to}>{m.storage.volumes}</Link>
-            <Link to={`${to}/images`}>{m.storage.images}</Link>
+            {pool.holds_images && <Link to={`${to}/images`}>{m.storage.images}</Link>}
           </div>
         </div>
       </CardBody>
