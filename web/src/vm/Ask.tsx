@@ -1,12 +1,16 @@
 import { List, ListItem } from '@patternfly/react-core';
+import { Suspense, lazy } from 'react';
 
 import type { Verb, VmListItem } from '../api/types';
 import { m } from '../messages';
 import Confirm from '../ui/Confirm';
 import { useDelete, usePower } from './actions';
 
+const CloneVm = lazy(() => import('../templates/CloneVm'));
+const MakeTemplate = lazy(() => import('../templates/MakeTemplate'));
+
 export interface Asked {
-  verb: Verb;
+  verb: Verb | 'template' | 'clone';
   vm: VmListItem;
 }
 
@@ -17,7 +21,7 @@ interface AskProps {
   deleted?: () => void;
 }
 
-/** The question before a verb that loses data. */
+/** The question before a verb that loses data, or needs to know more. */
 export default function Ask({ asked: { verb, vm }, volumes, close, deleted }: AskProps) {
   const power = usePower();
   const remove = useDelete();
@@ -27,6 +31,20 @@ export default function Ask({ asked: { verb, vm }, volumes, close, deleted }: As
       <Confirm title={m.vm.deleteTitle(vm.name)} action={m.vm.verb.delete} isDanger typed={vm.id} run={run} close={close}>
         <DeleteWords vm={vm} volumes={volumes ?? []} />
       </Confirm>
+    );
+  }
+  if (verb === 'template') {
+    return (
+      <Suspense>
+        <MakeTemplate vm={vm} close={close} turned={deleted} />
+      </Suspense>
+    );
+  }
+  if (verb === 'clone') {
+    return (
+      <Suspense>
+        <CloneVm vm={vm} close={close} />
+      </Suspense>
     );
   }
   const isStop = verb === 'stop';

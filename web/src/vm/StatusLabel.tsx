@@ -18,6 +18,7 @@ const LOOK = {
   stopped: { color: 'grey', icon: <OffIcon /> },
   stopping: { color: 'orange', icon: <InProgressIcon /> },
   creating: { color: 'purple', icon: <InProgressIcon /> },
+  reverting: { color: 'purple', icon: <InProgressIcon /> },
   deleting: { color: 'orange', icon: <BanIcon /> },
   crashed: { color: 'red', icon: <ExclamationCircleIcon /> },
   unknown: { color: 'grey', icon: <QuestionCircleIcon /> },

@@ -8,7 +8,9 @@ import { useSession } from '../auth/session';
 import { m } from '../messages';
 import type { Asked } from './Ask';
 import { usePower } from './actions';
-import { HARSH, POWER, whyNot } from './power';
+import { HARSH, POWER, whyNoCopy, whyNot } from './power';
+
+const COPIES = ['clone', 'template'] as const;
 
 interface VmMenuProps {
   vm: VmListItem;
@@ -68,6 +70,17 @@ function Items({ vm, ask, reasonOf }: VmMenuProps) {
           onClick={() => (HARSH.has(verb) ? ask({ verb, vm }) : void power(vm, verb))}
         >
           {m.vm.verb[verb]}
+        </DropdownItem>
+      ))}
+      <Divider component="li" />
+      {COPIES.map((verb) => (
+        <DropdownItem
+          key={verb}
+          isAriaDisabled={whyNoCopy(vm, may) !== ''}
+          description={whyNoCopy(vm, may)}
+          onClick={() => ask({ verb, vm })}
+        >
+          {verb === 'clone' ? m.template.cloneVm : m.template.make}
         </DropdownItem>
       ))}
       <Divider component="li" />

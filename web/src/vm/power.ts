@@ -17,6 +17,7 @@ const ADMITS: Record<RunState, readonly Verb[]> = {
   paused: ['stop', 'resume', 'update', 'console', 'delete'],
   stopping: ['stop', 'shutdown', 'update', 'console'],
   creating: [],
+  reverting: [],
   deleting: [],
   unknown: [],
 };
@@ -28,6 +29,13 @@ export function whyNot(vm: VmListItem, verb: Verb, may: (scope: Scope) => boolea
   if (!may(NEEDS[verb] ?? 'vm.power')) return m.vm.noRight;
   if (!ADMITS[vm.status].includes(verb)) return m.vm.notWhile(m.vm.state[vm.status]);
   return vm.operation && verb !== 'console' ? m.vm.busyNow : '';
+}
+
+/** Why neither a clone nor a template can be made of `vm` now; empty when it can. */
+export function whyNoCopy(vm: VmListItem, may: (scope: Scope) => boolean): string {
+  if (!may('vm.write')) return m.vm.noRight;
+  if (vm.status !== 'stopped' && vm.status !== 'crashed') return m.template.makeOff;
+  return vm.operation ? m.vm.busyNow : '';
 }
 
 export function hasScreen(status: RunState): boolean {
