@@ -70,6 +70,10 @@ function Rooms() {
             <Route path="vms/:id/:tab?" element={<Enter room="vm" />} />
             <Route path="storage" element={<Enter room="storage" />} />
             <Route path="storage/:pool/:tab?" element={<Enter room="pool" />} />
+            <Route path="quotas" element={<Enter room="quotas" />} />
+            <Route path="templates" element={<Enter room="templates" />} />
+            <Route path="templates/:id" element={<Enter room="template" />} />
+            <Route path="peers" element={<Enter room="peers" />} />
             <Route path="tasks" element={<Enter room="tasks" />} />
             <Route path="account/:tab?" element={<Enter room="account" />} />
             <Route path="users" element={<Enter room="users" />} />

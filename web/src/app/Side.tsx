@@ -1,5 +1,5 @@
 import { Nav, NavGroup, NavItem, NavList, PageSidebar, PageSidebarBody } from '@patternfly/react-core';
-import { DatabaseIcon, KeyIcon, ListIcon, TachometerAltIcon, UsersIcon, VirtualMachineIcon } from '@patternfly/react-icons';
+import { DatabaseIcon, KeyIcon, LayerGroupIcon, ListIcon, NetworkIcon, TachometerAltIcon, UsersIcon, VirtualMachineIcon } from '@patternfly/react-icons';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 
@@ -10,12 +10,16 @@ interface Place {
   to: string;
   text: string;
   icon: ReactNode;
+  /** Another address that belongs to it. */
+  also?: string;
 }
 
 const PLACES: Place[] = [
   { to: '/', text: m.nav.overview, icon: <TachometerAltIcon /> },
   { to: '/vms', text: m.nav.vms, icon: <VirtualMachineIcon /> },
-  { to: '/storage', text: m.nav.storage, icon: <DatabaseIcon /> },
+  { to: '/templates', text: m.nav.templates, icon: <LayerGroupIcon /> },
+  { to: '/storage', text: m.nav.storage, icon: <DatabaseIcon />, also: '/quotas' },
+  { to: '/peers', text: m.nav.peers, icon: <NetworkIcon /> },
   { to: '/tasks', text: m.nav.tasks, icon: <ListIcon /> },
 ];
 
@@ -43,7 +47,7 @@ export function Side() {
 function Places({ places }: { places: Place[] }) {
   const { pathname } = useLocation();
   return places.map((place) => (
-    <NavItem key={place.to} itemId={place.to} isActive={isWithin(pathname, place.to)}>
+    <NavItem key={place.to} itemId={place.to} isActive={isWithin(pathname, place.to) || (place.also !== undefined && isWithin(pathname, place.also))}>
       <Link to={place.to}>
         <span className="horcrux-nav-icon">{place.icon}</span>
         {place.text}

@@ -4,19 +4,16 @@ import {
   CardBody,
   CardHeader,
   CardTitle,
-  DescriptionList,
-  DescriptionListDescription,
-  DescriptionListGroup,
-  DescriptionListTerm,
 } from '@patternfly/react-core';
 import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table';
 import { type ReactNode, useState } from 'react';
-import { Link } from 'react-router';
 
 import type { VmView } from '../api/types';
 import { m } from '../messages';
-import { ago, gibibytes, mebibytes, moment } from '../ui/format';
+import { Facts } from '../ui/Facts';
+import { ago, mebibytes, moment } from '../ui/format';
 import { useNow } from '../ui/now';
+import { Disks } from './Disks';
 import { EditVm } from './EditVm';
 
 export function VmOverview({ vm }: { vm: VmView }) {
@@ -63,19 +60,6 @@ function MachineCard({ vm }: { vm: VmView }) {
   );
 }
 
-function Facts({ facts }: { facts: [string, ReactNode][] }) {
-  return (
-    <DescriptionList isHorizontal isCompact termWidth="9.5rem">
-      {facts.map(([term, value]) => (
-        <DescriptionListGroup key={term}>
-          <DescriptionListTerm>{term}</DescriptionListTerm>
-          <DescriptionListDescription className="horcrux-wrap">{value}</DescriptionListDescription>
-        </DescriptionListGroup>
-      ))}
-    </DescriptionList>
-  );
-}
-
 function factsOf(vm: VmView, now: number): [string, ReactNode][] {
   const facts = m.vm.facts;
   const rows: [string, ReactNode][] = [
@@ -102,49 +86,6 @@ function cloudInitOf(vm: VmView): string {
   return parts.filter(Boolean).join(', ') || m.vm.yes;
 }
 
-function Disks({ vm }: { vm: VmView }) {
-  const head = m.vm.diskHead;
-  return (
-    <Card>
-      <CardHeader>
-        <CardTitle component="h2">{m.vm.disks}</CardTitle>
-      </CardHeader>
-      <CardBody>
-        {vm.disks.length === 0 ? (
-          <p className="horcrux-quiet">{m.vm.noDisks}</p>
-        ) : (
-          <Table variant="compact" borders={false} aria-label={m.vm.disks}>
-            <Thead>
-              <Tr>
-                <Th>{head.name}</Th>
-                <Th>{head.volume}</Th>
-                <Th>{head.size}</Th>
-                <Th>{head.bus}</Th>
-              </Tr>
-            </Thead>
-            <Tbody>
-              {vm.disks.map((disk) => (
-                <Tr key={disk.name}>
-                  <Td dataLabel={head.name}>{disk.name}</Td>
-                  <Td dataLabel={head.volume}>
-                    <Link to={`/storage/${encodeURIComponent(disk.storage_pool)}`}>{disk.storage_pool}</Link>/{disk.volume}
-                  </Td>
-                  <Td dataLabel={head.size} className="horcrux-number">
-                    {gibibytes(disk.size_gb)}
-                  </Td>
-                  <Td dataLabel={head.bus}>
-                    {disk.bus}, {disk.format}
-                  </Td>
-                </Tr>
-              ))}
-            </Tbody>
-          </Table>
-        )}
-      </CardBody>
-    </Card>
-  );
-}
-
 function Nics({ vm }: { vm: VmView }) {
   const head = m.vm.nicHead;
   return (
@@ -161,7 +102,7 @@ function Nics({ vm }: { vm: VmView }) {
               <Tr>
                 <Th>{head.mac}</Th>
                 <Th>{head.net}</Th>
-                <Th>{head.model}</Th>
+                <Th modifier="nowrap">{head.model}</Th>
               </Tr>
             </Thead>
             <Tbody>

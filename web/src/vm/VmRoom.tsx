@@ -22,8 +22,10 @@ import { usePower } from './actions';
 
 const VncConsole = lazy(() => import('../console/VncConsole'));
 const SerialConsole = lazy(() => import('../console/SerialConsole'));
+const Snapshots = lazy(() => import('./Snapshots'));
+const Replications = lazy(() => import('../replication/Replications'));
 
-const TABS = ['overview', 'console', 'serial', 'tasks'] as const;
+const TABS = ['overview', 'console', 'serial', 'snapshots', 'replication', 'tasks'] as const;
 type TabName = (typeof TABS)[number];
 
 const CRUMBS = [{ to: '/vms', text: m.vm.title }];
@@ -109,6 +111,8 @@ function Machine({ vm, tab }: { vm: VmView; tab: TabName }) {
 function TabBody({ vm, tab }: { vm: VmView; tab: TabName }) {
   if (tab === 'console') return <VncConsole key={vm.id} vm={vm} />;
   if (tab === 'serial') return <SerialConsole key={vm.id} vm={vm} />;
+  if (tab === 'snapshots') return <Snapshots key={vm.id} vm={vm} />;
+  if (tab === 'replication') return <Replications key={vm.id} vm={vm} />;
   return tab === 'tasks' ? <VmTasks id={vm.id} /> : <VmOverview vm={vm} />;
 }
 
