@@ -26,6 +26,7 @@ _BY_CODE: Mapping[str, Exit] = {
     "already_exists": Exit.CONFLICT,
     "busy": Exit.CONFLICT,
     "in_use": Exit.CONFLICT,
+    "quota_exceeded": Exit.CONFLICT,
     "stale": Exit.CONFLICT,
     "unavailable": Exit.UNREACHABLE,
 }

@@ -7,10 +7,12 @@ import typer
 from agent.cli import (
     console,
     demo,
+    disk,
     doctor,
     image,
     login,
     peer,
+    quota,
     replication,
     snapshot,
     storage,
@@ -42,6 +44,7 @@ for name, group in (
     ("image", image.app),
     ("storage", storage.app),
     ("volume", volume.app),
+    ("quota", quota.app),
     ("replication", replication.app),
     ("peer", peer.app),
     ("task", task.app),
@@ -50,6 +53,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 vm.app.add_typer(snapshot.app, name="snapshot")
+vm.app.add_typer(disk.app, name="disk")
 
 
 def main() -> None:
