@@ -26,6 +26,7 @@ Guest (harness/guest.py)
 
 InstalledAgent (harness/node.py)
   .start(**settings) as in horcrux.toml, e.g. fail_at="vm.create:3"; .stop() .kill() .is_active() .until_healthy() .journal()
+  .enable(): it starts with the guest, as on a real host; after a power cut otherwise only .start() brings it back
   .get(path) .post(path, body) .patch .put .delete -> JSON, the task behind it awaited; status= what is expected
   .begin(method, path, body) -> task id; .ended(task_id) -> task
   .exchange(method, path, body) -> ApiAnswer(status, headers, text, .json), whatever the status

@@ -20,7 +20,8 @@ from tests.support.waiting import TIMEOUT_S
 LAB = Shape(guests=2, cpus=1, disks=("1G", "256M"))
 
 
-def test_a_pool_survives_a_power_cut_with_its_synced_data(guest: Guest) -> None:
+def test_a_power_cut_loses_no_synced_data_and_the_agent_comes_back(guest: Guest, agent: InstalledAgent) -> None:
+    agent.enable()
     guest.run(
         """zpool create -f tank mirror /dev/vdb /dev/vdc
         zfs create -V 64M tank/v
@@ -36,6 +37,8 @@ def test_a_pool_survives_a_power_cut_with_its_synced_data(guest: Guest) -> None:
     guest.wait_for("test -b /dev/zvol/tank/v")
     assert guest.run("head -c 4 /dev/zvol/tank/v") == "kept"
     assert "errors: No known data errors" in guest.run("zpool scrub -w tank; zpool status tank")
+    agent.until_healthy()
+    assert agent.get("/api/vms") == []
 
 
 def test_the_agent_from_the_wheel_serves_under_systemd(agent: InstalledAgent) -> None:
@@ -46,6 +49,7 @@ def test_the_agent_from_the_wheel_serves_under_systemd(agent: InstalledAgent) ->
     assert isinstance(agent.get("/api/vms"), list)
     agent.stop()
     assert not agent.is_active()
+    agent.start()
 
 
 def test_a_partition_cuts_and_heals(lab: Lab) -> None:

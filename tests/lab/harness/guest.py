@@ -121,9 +121,11 @@ class Guest:
         self._copy(f"root@127.0.0.1:{source}", str(target))
 
     def write(self, path: str, content: str | bytes, *, mode: str = "644") -> None:
-        """The file has that content; its folder is made."""
+        """The file has that content, also after a power cut; its folder is made."""
         quoted = shlex.quote(path)
-        self.run(f"mkdir -p $(dirname {quoted}) && cat >{quoted} && chmod {mode} {quoted}", stdin=content)
+        self.run(
+            f"mkdir -p $(dirname {quoted}) && cat >{quoted} && chmod {mode} {quoted} && sync {quoted}", stdin=content
+        )
 
     def read(self, path: str) -> str:
         return self.run(f"cat {shlex.quote(path)}")

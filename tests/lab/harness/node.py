@@ -53,6 +53,10 @@ class InstalledAgent:
             raise GuestError(f"{self.guest.name}: the agent did not start\n{outcome}\n{self.journal()}")
         self.until_healthy()
 
+    def enable(self) -> None:
+        """From now on it starts with the guest, with the settings of the last start; `until_healthy` waits for it."""
+        self.guest.run(f"systemctl enable -q {_UNIT} && sync")
+
     def stop(self) -> None:
         self.guest.run(f"systemctl stop {_UNIT}")
 
