@@ -52,6 +52,7 @@ class ZfsDriver:
 
     async def open(self, pool: PoolDocument) -> None:
         await self._pools.open(pool)
+        await self._volumes.clear_leftovers(pool)
 
     async def remove(self, pool: PoolDocument) -> None:
         await self._pools.remove(pool)

@@ -17,6 +17,8 @@ from horcrux.storage.pool import FoundPool, Health, PoolType
 from horcrux.storage.zfs_status import ZpoolSpace, ZpoolStatus, health_of, parse_space, parse_status, problems_of
 
 FRESH_S = 5.0
+FRESH_WHEN_MUTE_S = 60.0
+"""A command that hangs in the kernel cannot be ended: one more is not begun for so long."""
 COMMAND_TIMEOUT_S = 10.0
 
 
@@ -36,6 +38,7 @@ class ZpoolHealth:
         self._link = link
         self._monotonic = monotonic
         self._seen: dict[str, tuple[float, ZpoolSeen]] = {}
+        """With the time until which it is believed."""
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def of(self, zpool: str) -> ZpoolSeen:
@@ -48,8 +51,9 @@ class ZpoolHealth:
             return ZpoolSeen(name=zpool, health=Health.FAULTED, problems=(str(err),), reason=str(err))
         async with self._asking[zpool]:
             known = self._seen.get(zpool)
-            if known is None or self._monotonic() - known[0] > FRESH_S:
-                known = self._seen[zpool] = (self._monotonic(), await self._ask(zpool))
+            if known is None or self._monotonic() > known[0]:
+                seen, fresh_s = await self._ask(zpool)
+                known = self._seen[zpool] = (self._monotonic() + fresh_s, seen)
             return known[1]
 
     async def found_pools(self) -> list[FoundPool]:
@@ -70,7 +74,9 @@ class ZpoolHealth:
             for zpool in seen
         ]
 
-    async def _ask(self, name: str) -> ZpoolSeen:
+    async def _ask(self, name: str) -> tuple[ZpoolSeen, float]:
+        """How it is, and for how long that is to be believed."""
+        began = self._monotonic()
         try:
             said, listed = await asyncio.gather(
                 self._link.command("zpool", "status", "-pP", name, timeout_s=COMMAND_TIMEOUT_S),
@@ -79,8 +85,9 @@ class ZpoolHealth:
                 ),
             )
         except HorcruxError as err:
-            return ZpoolSeen(name=name, health=Health.FAULTED, problems=(str(err),), reason=str(err))
-        return judge(name, parse_status(said), parse_space(listed))
+            seen = ZpoolSeen(name=name, health=Health.FAULTED, problems=(str(err),), reason=str(err))
+            return seen, FRESH_WHEN_MUTE_S if self._monotonic() - began >= COMMAND_TIMEOUT_S else 0.0
+        return judge(name, parse_status(said), parse_space(listed)), FRESH_S
 
 
 def judge(name: str, statuses: tuple[ZpoolStatus, ...], spaces: tuple[ZpoolSpace, ...]) -> ZpoolSeen:

@@ -3,7 +3,9 @@
 free -> ours (marked with our node and pool) -> open (key loaded, images mounted) -> free again when the pool is removed
 """
 
+import asyncio
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +36,7 @@ class ZfsPools:
         self._mounts = mounts
         self._let_qemu_in = let_qemu_in
         self._open: set[PoolId] = set()
+        self._opening: defaultdict[PoolId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def marks(self, pool: PoolDocument) -> dict[str, str]:
         """What is set on everything of the pool that is ours."""
@@ -51,13 +54,14 @@ class ZfsPools:
     async def open(self, pool: PoolDocument) -> None:
         """Unavailable for a zpool that is not imported, or a key that is not there; Conflict for a dataset of somebody else."""
         options = ZfsOptions.of(pool.options)
-        found = await self._look_at(pool.target)
-        if found.whose == "missing":
-            await self._create(pool, options)
-        else:
-            await self._take(pool, found, options)
-        await self._mount(pool, IMAGES, is_for_qemu=True)
-        self._open.add(pool.id)
+        async with self._opening[pool.id]:  # several who find it closed open it at once
+            found = await self._look_at(pool.target)
+            if found.whose == "missing":
+                await self._create(pool, options)
+            else:
+                await self._take(pool, found, options)
+            await self._mount(pool, IMAGES, is_for_qemu=True)
+            self._open.add(pool.id)
 
     async def remove(self, pool: PoolDocument) -> None:
         """Its dataset belongs to nobody. Idempotent; also when its zpool is gone."""

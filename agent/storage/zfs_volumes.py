@@ -8,6 +8,7 @@ changed or deleted.
 
 import asyncio
 import os
+from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,18 +50,21 @@ class ZfsVolumes:
         self._pools = pools
         self._node = node
         self._qemu = qemu
-        self._filling: set[str] = set()
+        self._filling: Counter[str] = Counter()
 
     async def all(self, pool: PoolDocument) -> list[Volume]:
         """By name. One call, however many there are."""
+        rows = await self._rows(pool)
+        return sorted((self.as_volume(pool, row) for row in rows if not row.is_filling), key=lambda v: v.name)
+
+    async def _rows(self, pool: PoolDocument) -> list[Row]:
         target = self._pools.target(pool)
         answer = await self._link.program(target, zfs_programs.LIST, {"target": target, "node": self._node})
         if answer == "missing":
             raise Unavailable(
                 f"dataset {target} of pool {pool.id} is not there: it was destroyed or renamed from outside"
             )
-        rows = (zfs_programs.read_row(line) for line in zfs_programs.lines_of(answer))
-        return sorted((self.as_volume(pool, row) for row in rows if not row.is_filling), key=lambda v: v.name)
+        return [zfs_programs.read_row(line) for line in zfs_programs.lines_of(answer)]
 
     async def find(self, pool: PoolDocument, name: str) -> Volume:
         """With its device there."""
@@ -100,17 +104,22 @@ class ZfsVolumes:
     async def create(
         self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str, options: VolumeOptions
     ) -> Volume:
-        await self._make(pool, name, capacity_bytes, format_, options, READY)
+        dataset = self._dataset_for(pool, name, format_)
+        wanted = ZfsOptions.of(pool.options).merged(options)
+        await self.clear_leftover(pool, dataset)
+        await self._make(pool, dataset, capacity_bytes, wanted, READY)
         return await self.find(pool, name)
 
     async def fill(
         self, pool: PoolDocument, name: str, source: tuple[str, str], format_: str, progress: Progress
     ) -> Volume:
         """`source` is a path and its format."""
+        dataset = self._dataset_for(pool, name, format_)
         size_bytes = await self._link.files(_content_bytes, *source)
-        dataset = await self._make(pool, name, size_bytes, format_, AS_THE_POOL, FILLING)
-        self._filling.add(dataset)
+        await self.clear_leftover(pool, dataset)
+        self._filling[dataset] += 1
         try:
+            await self._make(pool, dataset, size_bytes, ZfsOptions.of(pool.options).merged(AS_THE_POOL), FILLING)
             path = await wait_for_device(self._link, dataset)
             device = await self._link.files(os.path.realpath, path)
             await self._qemu.convert(source, (device, RAW), progress, is_blank_device=True)
@@ -119,7 +128,7 @@ class ZfsVolumes:
             if answer != "done":
                 raise Unreachable(f"{dataset} is filled but could not be marked so: {answer}")
         finally:
-            self._filling.discard(dataset)
+            self._filling[dataset] -= 1
         return await self.find(pool, name)
 
     async def resize(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
@@ -166,10 +175,16 @@ class ZfsVolumes:
         if names:
             await self._link.run(dataset, zfs_library.destroy_bookmarks, names)
 
+    async def clear_leftovers(self, pool: PoolDocument) -> None:
+        """What earlier, cut-off fillings left in the pool is gone."""
+        for row in await self._rows(pool):
+            if row.is_filling and not self._filling[row.dataset]:
+                await self.destroy(pool, row.dataset)
+
     async def clear_leftover(self, pool: PoolDocument, dataset: str) -> None:
-        """What an earlier, cut-off filling left is gone."""
+        """The same of one name."""
         row = await self._look(pool, dataset)
-        if row is not None and row.is_filling and dataset not in self._filling:
+        if row is not None and row.is_filling and not self._filling[dataset]:
             await self.destroy(pool, dataset)
 
     async def _look(self, pool: PoolDocument, dataset: str) -> Row | None:
@@ -180,28 +195,23 @@ class ZfsVolumes:
             raise Unavailable(f"dataset {pool.target} of pool {pool.id} is not there", pool=pool.id)
         return None if answer in ("missing", "foreign") else zfs_programs.read_row(answer)
 
-    async def _make(
-        self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str, options: VolumeOptions, state: str
-    ) -> str:
-        """The dataset of a new, empty volume. AlreadyExists."""
+    def _dataset_for(self, pool: PoolDocument, name: str, format_: str) -> str:
         if format_ != RAW:
             raise invalid_field("format", f"pool {pool.id} makes volumes in {RAW}")
-        dataset = volume_dataset(self._pools.target(pool), name)
-        wanted = ZfsOptions.of(pool.options).merged(options)
-        await self.clear_leftover(pool, dataset)
+        return volume_dataset(self._pools.target(pool), name)
+
+    async def _make(
+        self, pool: PoolDocument, dataset: str, capacity_bytes: int, wanted: VolumeOptions, state: str
+    ) -> None:
+        """A new, empty volume. AlreadyExists."""
         marks = {**self._pools.marks(pool), STATE_MARK: state}
+        make = self._make_sparse if wanted.is_sparse else self._make_reserved
         try:
-            if wanted.is_sparse:
-                await self._make_sparse(dataset, padded_bytes(capacity_bytes), wanted, marks)
-            else:
-                await self._make_reserved(dataset, padded_bytes(capacity_bytes), wanted, marks)
+            await make(dataset, padded_bytes(capacity_bytes), wanted, marks)
         except AlreadyExists as err:
-            raise AlreadyExists(
-                f"pool {pool.id} has a volume {name} already, or somebody else's dataset of that name",
-                pool=pool.id,
-                volume=name,
-            ) from err
-        return dataset
+            name = volume_name(pool.target, dataset)
+            words = f"pool {pool.id} has a volume {name} already, or somebody else's dataset of that name"
+            raise AlreadyExists(words, pool=pool.id, volume=name) from err
 
     async def _make_sparse(self, dataset: str, size_bytes: int, wanted: VolumeOptions, marks: dict[str, str]) -> None:
         properties: dict[str, int | str] = {"volsize": size_bytes, **marks}
