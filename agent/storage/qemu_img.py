@@ -1,8 +1,8 @@
 """`qemu-img` as a child process: it looks at images and copies them.
 
-A child never outlives the agent (`setpriv --pdeathsig`), yields to the guests (nice, ionice), has limits (prlimit), and is always
-told the format of what it opens. Looking is done without any rights: the child is `nobody` and gets the file as its
-standard input, so that an image which gets past our own check still reads nothing of this host.
+A child never outlives the agent (`setpriv --pdeathsig`), has limits (prlimit), yields to the guests where it may take long
+(nice, ionice), and is always told the format of what it opens. Looking is done without any rights: the child is `nobody` and
+gets the file as its standard input, so that an image which gets past our own check still reads nothing of this host.
 """
 
 import asyncio
@@ -95,9 +95,14 @@ class QemuImg:
         await self._whole("change the snapshots", ["snapshot", "-q", act, snapshot, "--image-opts", opened])
 
     async def _whole(self, what: str, argv: Sequence[str]) -> None:
-        """Run to its end also when we are cancelled: half a change of a qcow2 file's tables is worse than a late one."""
+        """Run to its end also when we are cancelled: half a change of a qcow2 file's tables is worse than a late one. It is
+        short, and others wait for it: it yields to nobody."""
         child = await self._files.run(
-            subprocess.run, [*_COPIER, *argv], stdin=subprocess.DEVNULL, capture_output=True, env=_environment()
+            subprocess.run,
+            [*_CHILD, "qemu-img", *argv],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=_environment(),
         )
         if child.returncode != 0:
             raise _failure(what, child.returncode, child.stderr)
@@ -126,22 +131,8 @@ def _examiner() -> list[str]:
     ]
 
 
-_COPIER = (
-    "setpriv",
-    "--pdeathsig",
-    "KILL",
-    "prlimit",
-    "--core=0",
-    "nice",
-    "-n",
-    "10",
-    "ionice",
-    "-c",
-    "2",
-    "-n",
-    "7",
-    "qemu-img",
-)
+_CHILD = ("setpriv", "--pdeathsig", "KILL", "prlimit", "--core=0")
+_COPIER = (*_CHILD, "nice", "-n", "10", "ionice", "-c", "2", "-n", "7", "qemu-img")
 
 
 @asynccontextmanager
