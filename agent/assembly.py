@@ -63,7 +63,7 @@ from agent.journal import Journal
 from agent.loops import Loops
 from agent.node import NodeState
 from agent.replication.driver import StreamDriver
-from agent.replication.ports import NoFreezer
+from agent.replication.freezer import GuestFreezer
 from agent.storage.driver import StorageDriver
 from agent.storage.held import HeldVolumes
 from agent.storage.ports import LetIn, VolumeUses
@@ -327,7 +327,12 @@ class _Assembly:
                 storage=storage,
                 registry=registry,
                 streams=drivers.streams,
-                freezer=NoFreezer(),
+                freezer=GuestFreezer(
+                    drivers.guest_snapshots,
+                    self._tasks,
+                    state_of=registry.state_of,
+                    task_of=self._tasks.running_on,
+                ),
                 asked=Asked(principal=AGENT),
             )
         )

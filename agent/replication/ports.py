@@ -1,26 +1,19 @@
 """What replication needs of its neighbours."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from agent.tasks import TaskRun
 from horcrux.compute.vm import Disk
 from horcrux.ids import VmId
 
 DisksOf = Callable[[str], Sequence[Disk]]
 """The disks of a VM; NotFound."""
+Work = Callable[[], Awaitable[None]]
 
 
 class Freezer(Protocol):
-    def frozen(self, vm_id: VmId) -> AbstractAsyncContextManager[bool]:
-        """Inside, the guest's file systems stand still when it is True; when the guest cannot do that, it is False. Thawed
-        at the end, whatever happens."""
+    async def quietly(self, run: TaskRun, vm_id: VmId, work: Work) -> bool:
+        """`work` is done, while the guest's file systems stand still where that can be had. True when they did, from its
+        beginning to its end, or nobody could write to them."""
         ...
-
-
-class NoFreezer:
-    """For hypervisors that cannot reach the guest's agent: snapshots are as after a power cut."""
-
-    @asynccontextmanager
-    async def frozen(self, vm_id: VmId) -> AsyncIterator[bool]:
-        yield False

@@ -77,6 +77,7 @@ class ReplicationRun:
         pending = self._states.get(self._document.id).pending
         if pending is not None and await self._source.has_snapshot(self._refs, pending):
             run.log(f"{pending} has not arrived whole yet: that first")
+            await self._source.remember(self._refs, pending)
             await self._run(run, pending)
 
     async def _take(self, run: TaskRun) -> str:
@@ -85,11 +86,11 @@ class ReplicationRun:
         name = snapshot_name(self._document.id, state.number + 1)
         await self._states.number(self._document.id, name)
         await run.stage(f"taking snapshot {name}")
-        async with self._freezer.frozen(self._document.vm_id) as is_frozen:
-            await self._source.take(self._refs, name)
-        if not is_frozen:
-            run.log("the guest was not frozen (no guest agent answered): the snapshot is as after a power cut")
-        await self._states.taken(self._document.id, is_consistent=is_frozen)
+        is_consistent = await self._freezer.quietly(
+            run, self._document.vm_id, lambda: self._source.take(self._refs, name)
+        )
+        await self._source.remember(self._refs, name)
+        await self._states.taken(self._document.id, is_consistent=is_consistent)
         return name
 
     async def _run(self, run: TaskRun, name: str) -> None:

@@ -53,11 +53,13 @@ class Source:
         return all(any(p.name == name for p in each.snapshots) for each in points.values())
 
     async def take(self, refs: Sequence[VolumeRef], name: str) -> None:
-        """Every volume has the snapshot, all of one time as far as they share a zpool, and a bookmark of it."""
-        volumes = [self.at(ref) for ref in refs]
-        await self.streams.snapshot(volumes, name)
-        for volume in volumes:
-            await self.streams.bookmark(volume, name)
+        """Every volume has the snapshot, all of one time as far as they share a zpool."""
+        await self.streams.snapshot([self.at(ref) for ref in refs], name)
+
+    async def remember(self, refs: Sequence[VolumeRef], name: str) -> None:
+        """Every volume has a bookmark of the snapshot."""
+        for ref in refs:
+            await self.streams.bookmark(self.at(ref), name)
 
     async def hold(self, refs: Sequence[VolumeRef], name: str) -> None:
         for ref in refs:

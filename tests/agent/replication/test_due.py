@@ -10,11 +10,12 @@ import pytest
 from agent.blocking import BlockingPool
 from agent.peers.identity import open_identity
 from agent.peers.service import Peers
-from agent.replication.ports import NoFreezer
+from agent.replication.ports import Work
 from agent.replication.pump import Pump
 from agent.replication.scheduler import LOOK_EVERY_S, ReplicationScheduler
 from agent.replication.service import Replications
 from agent.replication.source import Source
+from agent.tasks import TaskRun
 from horcrux.compute.vm import Disk
 from horcrux.errors import NotFound
 from horcrux.ids import VmId
@@ -43,6 +44,13 @@ class Due:
         return self.replications.view(ID)
 
 
+class NeverAsked:
+    """Nothing gets as far as a snapshot."""
+
+    async def quietly(self, run: TaskRun, vm_id: VmId, work: Work) -> bool:
+        raise AssertionError("a snapshot is taken")
+
+
 def no_disks(vm_id: str) -> list[Disk]:
     raise NotFound(f"VM {vm_id} does not exist", kind="vm", id=vm_id)
 
@@ -59,7 +67,7 @@ async def services(folder: Path, bench: Bench, files: BlockingPool) -> Due:
         bench.engine,
         Heard(),
         task_of=bench.engine.running_on,
-        freezer=NoFreezer(),
+        freezer=NeverAsked(),
         clock=clock,
         node=NODE,
         node_name="alpha",

@@ -21,7 +21,7 @@ async def test_the_first_run_sends_everything_and_the_next_what_changed(nodes: P
     assert (made["id"], made["state"], made["last_success_at"]) == (VM, "idle", None)
     first = await nodes.run()
     assert first["last_bytes"] > 200 * BLOCK_BYTES
-    assert (first["last_error"], first["is_resumable"], first["is_consistent"]) == (None, False, False)
+    assert (first["last_error"], first["is_resumable"], first["is_consistent"]) == (None, False, True)
     assert await nodes.target.digest() == await nodes.source.digest()
     await nodes.source.write(7, content=b"changed")
     second = await nodes.run()
