@@ -4,6 +4,7 @@ libvirt's `logical` pools are not used: stopping one deactivates every volume of
 nothing in a thin pool that is there already.
 """
 
+import asyncio
 import os
 import re
 import subprocess
@@ -62,8 +63,8 @@ class Lvm:
         self._threads = BlockingPool("lvm", 1)
 
     async def close(self) -> None:
-        await self._threads.run(int)
-        self._threads.close()
+        """Its thread is gone; a command under way ends first."""
+        await asyncio.to_thread(self._threads.close)
 
     async def volumes(self, group: str) -> list[LogicalVolume]:
         """Of one group, whoever's they are. Unavailable when the group is not there."""
