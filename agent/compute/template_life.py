@@ -62,8 +62,6 @@ class TemplateLife:
         await self._templates.create(document.id, document)
         wanted = [(disk.storage_pool, disk.made_of or disk.volume, disk.size_bytes) for disk in document.disks]
         await self._disks.reserve(document.user, wanted)
-        wanted = [(d.storage_pool, d.made_of or d.volume, d.size_bytes) for d in document.disks]
-        await self._disks.reserve(document.user, wanted)
         disks = []
         for i, (source, disk) in enumerate(zip(sources, document.disks, strict=True)):
             await run.stage(f"copying {disk.name}")
