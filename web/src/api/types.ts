@@ -27,6 +27,7 @@ export type Verb =
   | 'resume'
   | 'delete'
   | 'update'
+  | 'clone'
   | 'console';
 
 export type Snapshot = Schemas['SnapshotView'];

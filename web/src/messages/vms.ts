@@ -33,6 +33,7 @@ export const vms = {
     resume: 'Resume',
     delete: 'Delete',
     update: 'Change',
+    clone: 'Clone',
     console: 'Open console',
   },
   verbHelp: {
@@ -45,6 +46,7 @@ export const vms = {
     resume: '',
     delete: '',
     update: '',
+    clone: '',
     console: '',
   },
   noRight: 'Your role does not include this.',

@@ -10,7 +10,7 @@ const CloneVm = lazy(() => import('../templates/CloneVm'));
 const MakeTemplate = lazy(() => import('../templates/MakeTemplate'));
 
 export interface Asked {
-  verb: Verb | 'template' | 'clone';
+  verb: Verb | 'template';
   vm: VmListItem;
 }
 

@@ -33,7 +33,7 @@ export default function MoveDisk({ vm, disk, close }: MoveDiskProps) {
       action={m.disk.moveAction}
       error={form.error}
       isPending={form.isPending}
-      isReady={pool !== undefined}
+      isReady={pool !== undefined && !vm.snapshots}
       submit={() => form.mutate()}
       close={close}
     >
@@ -57,7 +57,7 @@ export default function MoveDisk({ vm, disk, close }: MoveDiskProps) {
           </Field>
           <Field id="move-format" name="format" label={m.disk.format} error={form.error}>
             <FormSelect id="move-format" value={format} onChange={(_event, value) => setFormat(value)}>
-              <FormSelectOption value="" label={m.disk.formatAsPool(pool.formats[0] ?? '')} />
+              <FormSelectOption value="" label={m.disk.formatAsNow(disk.format)} />
               {pool.formats.map((each) => (
                 <FormSelectOption key={each} value={each} label={each} />
               ))}

@@ -1,17 +1,17 @@
 /** The questions before a snapshot is reverted to or deleted. */
 
-import { Radio } from '@patternfly/react-core';
+import { Alert, Radio } from '@patternfly/react-core';
 import { useState } from 'react';
 
 import { start } from '../api/client';
-import { vmPath } from '../api/queries';
+import { usePools, vmPath } from '../api/queries';
 import type { Snapshot, VmView } from '../api/types';
 import { m } from '../messages';
 import { useWatch } from '../tasks/watch';
 import Confirm from '../ui/Confirm';
 import { moment } from '../ui/format';
 import { hasScreen } from './power';
-import { newerThan } from './snapshot-tree';
+import { laterThan, newerThan } from './snapshot-tree';
 
 const STARTS = { as: null, on: true, off: false } as const;
 type Start = keyof typeof STARTS;
@@ -27,7 +27,9 @@ export function RevertSnapshot({ vm, snapshot, snapshots, close }: RevertProps) 
   const watch = useWatch();
   const [starts, setStarts] = useState<Start>('as');
   const current = snapshots.find((each) => each.is_current);
-  const newer = newerThan(snapshot.name, snapshots);
+  const pools = usePools().data ?? [];
+  const isOnZfs = vm.disks.some((disk) => pools.find((pool) => pool.id === disk.storage_pool)?.storage_type === 'zfs');
+  const newer = isOnZfs ? laterThan(snapshot, snapshots) : newerThan(snapshot.name, snapshots);
   const run = async () => {
     const body = { start: STARTS[starts] };
     const task = await start('POST', `${snapshotPath(vm.id, snapshot.name)}/revert`, { body });
@@ -39,7 +41,7 @@ export function RevertSnapshot({ vm, snapshot, snapshots, close }: RevertProps) 
         <p>{m.snapshot.lost(current ? `${current.name} (${moment(current.created_at)})` : null)}</p>
         {hasScreen(vm.status) && <p>{m.snapshot.lostRunning}</p>}
         <p>{m.snapshot.lostHow}</p>
-        {newer.length > 0 && <p>{m.snapshot.newer(newer)}</p>}
+        {newer.length > 0 && (isOnZfs ? <Alert isInline isPlain variant="warning" title={m.snapshot.newerZfs(newer)} /> : <p>{m.snapshot.newer(newer)}</p>)}
         <fieldset className="horcrux-stack">
           <legend className="horcrux-legend">{m.snapshot.afterwards}</legend>
           {(Object.keys(STARTS) as Start[]).map((each) => (

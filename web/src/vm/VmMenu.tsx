@@ -8,7 +8,7 @@ import { useSession } from '../auth/session';
 import { m } from '../messages';
 import type { Asked } from './Ask';
 import { usePower } from './actions';
-import { HARSH, POWER, whyNoCopy, whyNot } from './power';
+import { HARSH, POWER, whyNot } from './power';
 
 const COPIES = ['clone', 'template'] as const;
 
@@ -76,11 +76,11 @@ function Items({ vm, ask, reasonOf }: VmMenuProps) {
       {COPIES.map((verb) => (
         <DropdownItem
           key={verb}
-          isAriaDisabled={whyNoCopy(vm, may) !== ''}
-          description={whyNoCopy(vm, may)}
+          isAriaDisabled={reason('clone') !== ''}
+          description={reason('clone')}
           onClick={() => ask({ verb, vm })}
         >
-          {verb === 'clone' ? m.template.cloneVm : m.template.make}
+          {verb === 'clone' ? m.vm.verb.clone : m.template.make}
         </DropdownItem>
       ))}
       <Divider component="li" />

@@ -11,8 +11,8 @@ export const POWER: readonly PowerVerb[] = ['start', 'shutdown', 'reboot', 'paus
 export const HARSH: ReadonlySet<Verb> = new Set<Verb>(['stop', 'reset', 'delete']);
 
 const ADMITS: Record<RunState, readonly Verb[]> = {
-  stopped: ['start', 'delete', 'update'],
-  crashed: ['start', 'delete', 'update'],
+  stopped: ['start', 'delete', 'update', 'clone'],
+  crashed: ['start', 'delete', 'update', 'clone'],
   running: ['stop', 'shutdown', 'reboot', 'reset', 'pause', 'update', 'console', 'delete'],
   paused: ['stop', 'resume', 'update', 'console', 'delete'],
   stopping: ['stop', 'shutdown', 'update', 'console'],
@@ -22,20 +22,13 @@ const ADMITS: Record<RunState, readonly Verb[]> = {
   unknown: [],
 };
 
-const NEEDS: Partial<Record<Verb, Scope>> = { delete: 'vm.write', update: 'vm.write', console: 'vm.console' };
+const NEEDS: Partial<Record<Verb, Scope>> = { delete: 'vm.write', update: 'vm.write', clone: 'vm.write', console: 'vm.console' };
 
 /** Why `verb` cannot be used on `vm` now; empty when it can. */
 export function whyNot(vm: VmListItem, verb: Verb, may: (scope: Scope) => boolean): string {
   if (!may(NEEDS[verb] ?? 'vm.power')) return m.vm.noRight;
   if (!ADMITS[vm.status].includes(verb)) return m.vm.notWhile(m.vm.state[vm.status]);
   return vm.operation && verb !== 'console' ? m.vm.busyNow : '';
-}
-
-/** Why neither a clone nor a template can be made of `vm` now; empty when it can. */
-export function whyNoCopy(vm: VmListItem, may: (scope: Scope) => boolean): string {
-  if (!may('vm.write')) return m.vm.noRight;
-  if (vm.status !== 'stopped' && vm.status !== 'crashed') return m.template.makeOff;
-  return vm.operation ? m.vm.busyNow : '';
 }
 
 export function hasScreen(status: RunState): boolean {

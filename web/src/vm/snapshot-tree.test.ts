@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Snapshot } from '../api/types';
-import { HERE, type Step, branchesOf, freeName, newerThan } from './snapshot-tree';
+import { HERE, type Step, branchesOf, freeName, laterThan, newerThan } from './snapshot-tree';
 
 function snapshot(name: string, created_at: number, parent: string | null, is_current = false): Snapshot {
   return {
@@ -81,6 +81,12 @@ describe('what stands on a snapshot', () => {
     const tree = [snapshot('a', 1, null), snapshot('b', 2, 'a'), snapshot('c', 3, 'b'), snapshot('d', 4, 'a')];
     expect(newerThan('a', tree)).toEqual(['b', 'c', 'd']);
     expect(newerThan('c', tree)).toEqual([]);
+  });
+
+  it('is another matter than what was made later', () => {
+    const tree = [snapshot('a', 1, null), snapshot('b', 2, 'a'), snapshot('c', 3, 'a')];
+    expect(newerThan('b', tree)).toEqual([]);
+    expect(laterThan(snapshot('b', 2, 'a'), tree)).toEqual(['c']);
   });
 });
 

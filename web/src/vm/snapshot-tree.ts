@@ -86,6 +86,13 @@ export function newerThan(name: string, snapshots: readonly Snapshot[]): string[
   return found;
 }
 
+/** Names of all that were made after it, whatever they stand on. */
+export function laterThan(snapshot: Snapshot, snapshots: readonly Snapshot[]): string[] {
+  return byAge(snapshots)
+    .filter((each) => each.created_at > snapshot.created_at)
+    .map((each) => each.name);
+}
+
 /** What the console proposes: the day, and a number when there is one of that day. */
 export function freeName(snapshots: readonly Snapshot[], now: Date): string {
   const day = [now.getFullYear(), now.getMonth() + 1, now.getDate()].map((part) => String(part).padStart(2, '0')).join('-');
