@@ -20,6 +20,9 @@ from horcrux.ids import NodeId, PoolId
 from horcrux.storage.pool import Health, PoolDocument, PoolSeen
 from horcrux.storage.zfs import BACKUPS, IMAGES, NODE_MARK, POOL_MARK, ZfsOptions, encryption_index, zpool_of
 
+LOW_PERCENT = 5
+"""Of what the dataset may hold: its quota, and what ZFS keeps for itself on a small zpool, are not in the zpool's figures."""
+
 _OFF = 0
 _RAW, _HEX = 1, 2
 """zfs_keyformat_t."""
@@ -84,6 +87,11 @@ class ZfsPools:
         except HorcruxError as err:
             return PoolSeen(id=pool.id, is_active=False, reason=str(err), health=Health.FAULTED, problems=(str(err),))
         is_locked = reason != "" and not zpool.reason and pool.id in self._open
+        also = [reason] if is_locked else []
+        if not reason and available * 100 < LOW_PERCENT * (used + available):
+            also.append(
+                f"pool {pool.id} has less than {LOW_PERCENT} % left; sparse volumes fail when there is nothing left"
+            )
         return PoolSeen(
             id=pool.id,
             is_active=not reason,
@@ -91,7 +99,7 @@ class ZfsPools:
             total_bytes=used + available,
             available_bytes=available,
             health=Health.FAULTED if is_locked else zpool.health,
-            problems=(*zpool.problems, reason) if is_locked else zpool.problems,
+            problems=(*zpool.problems, *also),
         )
 
     async def _space(self, pool: PoolDocument, reason: str) -> tuple[int, int, str]:

@@ -43,7 +43,7 @@ async def test_a_full_pool_says_so_and_loses_nothing(driver: ZfsDriver, tmp_path
         assert [v.name for v in await driver.list_volumes(pool)] == ["kept"]
         full = await driver.look(pool)
         assert full.is_active
-        assert any("full" in problem for problem in full.problems)
+        assert any("left" in problem for problem in full.problems)
         await driver.delete_volume(pool, "big")
         assert await holds(kept, "k")
         made = await driver.create_volume(pool, "after", 8 * MIB, "raw")
