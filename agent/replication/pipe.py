@@ -24,6 +24,7 @@ class PipeWriter(asyncio.Protocol):
         self._has_room.set()
         self._gone = asyncio.Event()
         self._transport: asyncio.WriteTransport | None = None
+        self._is_cut = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -57,9 +58,13 @@ class PipeWriter(asyncio.Protocol):
         await self._gone.wait()
 
     def cut(self) -> None:
-        """Our end is closed, whatever has not been read."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Our end is closed, whatever has not been read; once more does no harm (asyncio's own `abort` may be called once)."""
+        transport = self._transport
+        if transport is None or self._is_cut or self._gone.is_set():
+            return
+        self._is_cut = True
+        if not transport.is_closing() or transport.get_write_buffer_size():
+            transport.abort()
 
 
 @asynccontextmanager
@@ -69,7 +74,7 @@ async def pipe_for_writing() -> AsyncIterator[tuple[PipeWriter, int]]:
     loop = asyncio.get_running_loop()
     file = os.fdopen(ours, "wb", buffering=0)
     try:
-        transport, writer = await loop.connect_write_pipe(PipeWriter, file)
+        _, writer = await loop.connect_write_pipe(PipeWriter, file)
     except BaseException:
         file.close()
         os.close(theirs)
@@ -77,7 +82,7 @@ async def pipe_for_writing() -> AsyncIterator[tuple[PipeWriter, int]]:
     try:
         yield writer, theirs
     finally:
-        transport.abort()
+        writer.cut()
 
 
 class PipeReader:
