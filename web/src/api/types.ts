@@ -35,17 +35,7 @@ export type Freeze = Schemas['Freeze'];
 
 export type Template = Schemas['TemplateView'];
 
-/** By hand until the document has them. */
-export interface Quota {
-  id: string;
-  pool: string | null;
-  user: string | null;
-  limit_gb: number;
-  limit_bytes: number;
-  used_gb: number;
-  used_bytes: number;
-  revision: number;
-}
+export type Quota = Schemas['QuotaView'];
 
 export type OwnPeer = Schemas['PeerSelf'];
 export type Peer = Schemas['PeerView'];
