@@ -55,7 +55,7 @@ class InstalledAgent:
 
     def enable(self) -> None:
         """From now on it starts with the guest, with the settings of the last start; `until_healthy` waits for it."""
-        self.guest.run(f"systemctl enable -q {_UNIT} && sync")
+        self.guest.run("systemctl enable -q horcrux.target && sync")
 
     def stop(self) -> None:
         self.guest.run(f"systemctl stop {_UNIT}")
