@@ -2,8 +2,8 @@
 
 from agent.compute.driver import Hypervisor
 from agent.compute.ports import Disks
-from horcrux.compute.disk_change import check_settled
 from horcrux.compute.domain import DomainDisk, DomainPlan
+from horcrux.compute.settled import check_settled
 from horcrux.compute.vm import VmDocument
 from horcrux.ids import PoolId
 

@@ -13,7 +13,8 @@ from agent.compute.disk_records import DiskRecords
 from agent.compute.driver import BlockJobs
 from agent.compute.registry import VmRegistry
 from agent.tasks import TaskRun, TaskSubmitter
-from horcrux.compute.disk_change import check_settled, disk_of, grown
+from horcrux.compute.disk_change import disk_of, grown
+from horcrux.compute.settled import check_settled
 from horcrux.compute.vm import Disk, Phase
 from horcrux.errors import Conflict, NotFound
 from horcrux.ids import VmId

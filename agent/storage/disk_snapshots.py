@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agent.storage.driver import clones_of, snapshots_of
 from agent.storage.pools import Pools
+from agent.storage.quota import Quotas
 from horcrux.errors import HostLacks
 from horcrux.ids import PoolId
 from horcrux.storage.volume import VolumeSnapshot
@@ -12,8 +13,9 @@ from horcrux.storage.volume import VolumeSnapshot
 class DiskSnapshots:
     """Every call: NotFound for a pool that is not there, HostLacks for one that cannot make snapshots."""
 
-    def __init__(self, pools: Pools) -> None:
+    def __init__(self, pools: Pools, quotas: Quotas) -> None:
         self._pools = pools
+        self._quotas = quotas
 
     async def are_live(self, pool_id: PoolId) -> bool:
         """Whether the pool takes and deletes them while a guest writes; then a revert takes the newest only, too."""
@@ -30,8 +32,10 @@ class DiskSnapshots:
             return await snapshots_of(pool.driver, pool.document).list_snapshots(pool.document, name)
 
     async def revert(self, pool_id: PoolId, name: str, snapshot: str) -> None:
+        """The volume is as it was, and so is what it takes of quotas."""
         async with self._pools.using(pool_id) as pool:
             await snapshots_of(pool.driver, pool.document).revert_volume(pool.document, name, snapshot)
+            await self._quotas.settle(await pool.driver.find_volume(pool.document, name))
 
     async def remove(self, pool_id: PoolId, name: str, snapshot: str) -> None:
         """Gone, also when it was gone before."""

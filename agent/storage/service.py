@@ -70,7 +70,7 @@ class StorageService:
         self._uses = uses
         self.quotas = Quotas(store)
         self.volumes = Volumes(self.pools, tasks, events, uses, self.quotas)
-        self.disk_snapshots = DiskSnapshots(self.pools)
+        self.disk_snapshots = DiskSnapshots(self.pools, self.quotas)
         self.copies = VolumeCopies(self.pools, events, uses, self.quotas)
         self.images = Images(self.pools, tasks, events, uses, Fetcher(self._files, image_folders))
         self.watch = PoolWatch(self.pools.own_views, self.pools.publish, clock)

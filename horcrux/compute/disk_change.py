@@ -6,9 +6,10 @@ at the old volume --begin_switch (the guest may open the new one any time now)--
 
 from msgspec.structs import replace
 
+from horcrux.compute.settled import check_settled
 from horcrux.compute.snapshot import check_no_snapshots
 from horcrux.compute.vm import Disk, VmDocument
-from horcrux.errors import Conflict, NotFound, invalid_field
+from horcrux.errors import NotFound, invalid_field
 from horcrux.ids import PoolId
 from horcrux.storage.volume import Volume
 from horcrux.units import bytes_to_gib
@@ -30,13 +31,6 @@ def check_can_move(document: VmDocument, name: str, pool: str) -> Disk:
     check_settled(document)
     check_no_snapshots(document, f"move {name}")
     return disk
-
-
-def check_settled(document: VmDocument) -> None:
-    """Conflict while it is not known which of two volumes a disk is: an agent died in the middle of a switch."""
-    for name, volume in document.moving.items():
-        words = f"{name} of VM {document.id} was being moved to {volume}; which volume is right is found out "
-        raise Conflict(words + "as soon as the hypervisor and both pools answer", disk=name, volume=volume)
 
 
 def begin_switch(document: VmDocument, name: str, pool: str, volume: str) -> VmDocument:

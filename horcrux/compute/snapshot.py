@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from horcrux.compute.settled import check_settled
 from horcrux.compute.vm import Phase, RunState, SnapshotPhase, VmDocument, VmSnapshot
 from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, invalid_field
 from horcrux.ids import TaskId
@@ -49,6 +50,7 @@ def find_snapshot(document: VmDocument, name: str) -> VmSnapshot:
 
 def check_can_begin(document: VmDocument, name: str) -> None:
     """AlreadyExists, Conflict: the name is taken, there are as many as there may be, or the VM is not whole."""
+    check_settled(document)
     if document.phase is not Phase.READY:
         raise Conflict(f"cannot take a snapshot of VM {document.id}: it is {document.phase}", state=str(document.phase))
     if any(snapshot.name == name for snapshot in document.snapshots):
