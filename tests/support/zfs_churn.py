@@ -22,7 +22,7 @@ from tests.support.zfs import NODE, sh, zfs_pool
 
 POOL = zfs_pool("tank/vms")
 FOLDER = Path("/var/lib/churn")
-SIZE_BYTES = 64 * MIB
+SIZE_BYTES = 16 * MIB
 
 
 def say(words: str) -> None:
@@ -41,7 +41,7 @@ async def prepare(driver: ZfsDriver) -> None:
     await driver.clones(POOL).make_base(POOL, "disk0", "base0")
     volume = await driver.create_volume(POOL, "kept", SIZE_BYTES, "raw")
     await write(volume, "k")
-    await sh(f"head -c 40M /dev/urandom | dd of={volume.path} bs=1M seek=8 oflag=direct status=none")
+    await sh(f"head -c 8M /dev/urandom | dd of={volume.path} bs=1M seek=4 oflag=direct status=none")
     await sh(f"head -c {SIZE_BYTES} /dev/urandom > {FOLDER}/source; sync")
     await driver.streams.snapshot(["tank/vms/kept@sent"])
     await sh("zpool sync tank")

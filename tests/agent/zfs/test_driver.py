@@ -149,10 +149,10 @@ async def test_a_filling_that_was_cut_off_is_no_volume_and_does_not_stand_in_the
 async def test_holes_stay_holes(driver: ZfsDriver, pool: PoolDocument, tmp_path: Path) -> None:
     source = tmp_path / "source"
     await sh(
-        f"truncate -s 500M {source}; head -c 1M /dev/urandom | dd of={source} bs=1M seek=300 conv=notrunc status=none"
+        f"truncate -s 60M {source}; head -c 1M /dev/urandom | dd of={source} bs=1M seek=30 conv=notrunc status=none"
     )
     made = await driver.fill_volume(pool, "disk0", str(source), "raw", "raw", ignore)
-    assert made.capacity_bytes == 500 * MIB
+    assert made.capacity_bytes == 60 * MIB
     assert MIB <= made.allocation_bytes < 8 * MIB
     await sh(f"cmp {source} {made.path}")
 
@@ -274,12 +274,12 @@ async def test_a_plain_dataset_is_not_taken_for_an_encrypted_one(tank: str, driv
 
 async def test_a_stream_arrives_and_one_that_is_cut_is_resumed(driver: ZfsDriver, pool: PoolDocument) -> None:
     source, target, streams = f"{pool.target}/disk0", f"{pool.target}/copy", driver.streams
-    volume = await driver.create_volume(pool, "disk0", 64 * MIB, "raw")
-    await sh(f"head -c 48M /dev/urandom | dd of={volume.path} bs=1M oflag=direct status=none")
+    volume = await driver.create_volume(pool, "disk0", 24 * MIB, "raw")
+    await sh(f"head -c 16M /dev/urandom | dd of={volume.path} bs=1M oflag=direct status=none")
     await streams.snapshot([f"{source}@one"])
-    assert await streams.send_bytes(f"{source}@one") > 40 * MIB
+    assert await streams.send_bytes(f"{source}@one") > 14 * MIB
     with pytest.raises(Interrupted):
-        await carry(driver, f"{target}@one", lambda fd: streams.send(f"{source}@one", fd), limit_bytes=20 * MIB)
+        await carry(driver, f"{target}@one", lambda fd: streams.send(f"{source}@one", fd), limit_bytes=8 * MIB)
     token = await streams.resume_token(target)
     assert token is not None
     assert [v.name for v in await driver.list_volumes(pool)] == ["disk0"]
@@ -302,11 +302,11 @@ async def test_a_stream_arrives_and_one_that_is_cut_is_resumed(driver: ZfsDriver
 
 async def test_a_receive_that_was_given_up_leaves_nothing(driver: ZfsDriver, pool: PoolDocument) -> None:
     source, target, streams = f"{pool.target}/disk0", f"{pool.target}/copy", driver.streams
-    volume = await driver.create_volume(pool, "disk0", 64 * MIB, "raw")
-    await sh(f"head -c 32M /dev/urandom | dd of={volume.path} bs=1M oflag=direct status=none")
+    volume = await driver.create_volume(pool, "disk0", 24 * MIB, "raw")
+    await sh(f"head -c 12M /dev/urandom | dd of={volume.path} bs=1M oflag=direct status=none")
     await streams.snapshot([f"{source}@one"])
     with pytest.raises(Interrupted):
-        await carry(driver, f"{target}@one", lambda fd: streams.send(f"{source}@one", fd), limit_bytes=16 * MIB)
+        await carry(driver, f"{target}@one", lambda fd: streams.send(f"{source}@one", fd), limit_bytes=6 * MIB)
     await streams.abort_receive(target)
     await streams.abort_receive(target)
     assert "copy" not in await sh(f"zfs list -Hr -o name {pool.target}")

@@ -126,7 +126,7 @@ async def write_until_it_fails(driver: ZfsDriver, pool: PoolDocument) -> None:
 
 async def test_a_zpool_without_its_disk_is_told_and_holds_up_no_other(tmp_path: Path) -> None:
     """Its calls hang inside the kernel until the disk is back; those on another zpool go on."""
-    (tmp_path / "well").mkdir()
+    await asyncio.to_thread((tmp_path / "well").mkdir)
     async with breakable_disk(tmp_path) as disk, zpool(tmp_path / "well") as well:
         await sh(f"zpool create -O mountpoint=none -O sync=always ill{disk} /dev/mapper/{disk}")
         async with zfs_driver(tmp_path, timeout_s=5.0) as driver:
