@@ -19,6 +19,7 @@ from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute import template as rules
 from horcrux.compute.lifecycle import Verb, admit
 from horcrux.compute.order import Problems, check_words
+from horcrux.compute.settled import check_settled
 from horcrux.compute.template import TemplateDisk, TemplateDocument
 from horcrux.compute.template_bodies import CloneTemplate, CloneType, CloneVm, NewTemplate
 from horcrux.compute.template_clone import plan_clone, target_pools
@@ -181,6 +182,7 @@ class TemplateService:
 
     async def _described(self, id_: str, vm: VmDocument, asked: Asked, order: NewTemplate) -> TemplateDocument:
         """The template to be: its volumes have names of their own, and those that they have on the way to them."""
+        check_settled(vm)
         disks = []
         for disk in await self._sources(vm):
             can_link = self._disks.can_link(disk.storage_pool)
