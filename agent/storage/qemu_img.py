@@ -198,7 +198,7 @@ def _failure(act: str, code: int, err: bytes) -> HorcruxError:
     words = (lines[-1] if lines else f"exit code {code}")[:500]
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return NoSpace(f"qemu-img could not {act}: the pool is full")
-    if '" lock' in words:
+    if b'" lock' in err:
         return InUse(f"qemu-img could not {act}: a running VM, or another program, has the file open")
     if code == 127:
         return HostLacks("this host has no qemu-img; install it (apt-get install qemu-utils)")

@@ -48,8 +48,9 @@ async def exports(folder: Path, names: Sequence[str]) -> AsyncIterator[list[str]
     await sh("systemctl start nfs-server")
     targets = []
     for name in names:
-        (folder / name).mkdir()
-        await sh(f"exportfs -o rw,no_root_squash,insecure,no_subtree_check 127.0.0.1:{folder}/{name}")
+        await sh(
+            f"mkdir {folder}/{name} && exportfs -o rw,no_root_squash,insecure,no_subtree_check 127.0.0.1:{folder}/{name}"
+        )
         targets.append(f"127.0.0.1:{folder}/{name}")
     try:
         yield targets
