@@ -10,6 +10,7 @@ from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_programs import Row, SnapshotRow
 from agent.storage.zfs_volumes import ZfsVolumes, refuse
 from horcrux.errors import AlreadyExists, Conflict, NotFound, Unreachable, invalid_field
+from horcrux.replication.points import OURS
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.volume import VolumeSnapshot
 from horcrux.storage.zfs import BASE_SNAPSHOT, MAX_NAME
@@ -56,9 +57,12 @@ class ZfsSnapshots:
         if to is None:
             raise NotFound(f"volume {name} of pool {pool.id} has no snapshot {snapshot}", pool=pool.id, volume=name)
         newer = [found.name for found in rows if found.createtxg > to.createtxg]
-        if newer:
-            words = f"volume {name} of pool {pool.id} has newer snapshots, which ZFS would lose: {', '.join(newer)}"
-            raise Conflict(words, pool=pool.id, volume=name, newer=newer)
+        lost = [found for found in newer if not found.startswith(OURS)]
+        if lost:
+            words = f"volume {name} of pool {pool.id} has newer snapshots, which ZFS would lose: {', '.join(lost)}"
+            raise Conflict(words, pool=pool.id, volume=name, newer=lost)
+        for passing in newer:  # of a replication that was cut off: it begins anew from an older point
+            await self.delete_snapshot(pool, name, passing)
         await self._volumes.drop_bookmarks(row.dataset, newer_than=to.createtxg)
         await self._link.run(row.dataset, zfs_library.roll_back, row.dataset, _whole(row, snapshot))
         if row.refreservation and to.volsize != row.volsize:
