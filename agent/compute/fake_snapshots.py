@@ -35,7 +35,7 @@ class FakeSnapshots:
         self.agents: set[VmId] = set()
         """Guests in which an agent answers."""
         self.frozen: set[VmId] = set()
-        self.freezes = 0
+        self.freezes = self.holds = 0
         self.counters: dict[VmId, int] = {}
         self._kept: dict[tuple[VmId, str], set[str]] = {}
 
@@ -57,6 +57,7 @@ class FakeSnapshots:
 
     async def hold(self, vm_id: VmId) -> None:
         await self._hypervisor.pause(vm_id)
+        self.holds += 1
 
     async def release(self, vm_id: VmId) -> None:
         if (await self._hypervisor.look(vm_id)).state is RunState.PAUSED:
