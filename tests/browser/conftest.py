@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.support.agent_process import PASSWORD, AgentProcess, agent_process
 from tests.support.browser import CHROMIUM, FLAGS, OpenPage, Witness
@@ -16,6 +16,8 @@ from tests.support.machines import Guest, call, machine
 from web.assets import dist_folder
 
 IMAGE = "hello.qcow2"
+WAIT_MS = 20_000
+"""How long a busy host may take to show what a test waits for."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,6 +44,7 @@ async def chromium() -> AsyncIterator[Browser]:
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} is missing: apt install chromium")
     async with async_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         await browser.close()
@@ -64,7 +67,7 @@ async def open_page(agent: AgentProcess, chromium: Browser) -> AsyncIterator[Ope
             reduced_motion="reduce",
         )
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(WAIT_MS)
         if user is not None:
             body = {"username": user, "password": PASSWORD, "cookie": True}
             answer = await context.request.post("/api/auth/login", data=body)

@@ -20,7 +20,7 @@ async def _pick(page: Page, menu: str, action: str) -> None:
 
 
 async def _take(page: Page, name: str, description: str = "") -> None:
-    await page.get_by_role("button", name="Create snapshot").click()
+    await page.get_by_role("button", name="Create snapshot", exact=True).click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Name").fill(name)
     await dialog.get_by_label("Description").fill(description)
@@ -84,7 +84,7 @@ async def test_a_name_that_is_taken_is_told_in_the_form(open_page: OpenPage, age
     async with machine(agent, id="twice", disks=[DISK]), agent.session() as api:
         await call(api, "POST", "/api/vms/twice/snapshots", json={"name": "same"})
         page = await open_page("/vms/twice/snapshots")
-        await page.get_by_role("button", name="Create snapshot").click()
+        await page.get_by_role("button", name="Create snapshot", exact=True).click()
         dialog = page.get_by_role("dialog")
         await expect(dialog.get_by_label("With the guest’s memory")).to_be_disabled()
         await dialog.get_by_label("Name").fill("same")

@@ -53,9 +53,9 @@ async def test_each_type_of_pool_asks_for_what_it_needs_and_a_refusal_stands_bes
     }.items():
         await dialog.get_by_label("Type").select_option(kind)
         for field in fields:
-            await expect(dialog.get_by_label(field, exact=True)).to_be_visible()
+            await expect(dialog.get_by_label(re.compile(rf"^{re.escape(field)}"))).to_be_visible()
     await dialog.get_by_label("Type").select_option("iscsi")
-    await dialog.get_by_label("Id", exact=True).fill("disks")
+    await dialog.get_by_role("textbox", name="Id", exact=True).fill("disks")
     await dialog.get_by_label("Target (IQN)").fill("no iqn")
     await expect(dialog.get_by_role("button", name="Create pool")).to_be_disabled()
     await dialog.get_by_label("Portal").fill("192.0.2.1")
@@ -93,7 +93,8 @@ async def test_a_quota_is_set_told_in_the_refusal_and_deleted(open_page: OpenPag
         await page.get_by_role("menuitem", name="Delete").click()
         await dialog.get_by_role("button", name="Delete").click()
         await expect(page.get_by_text("No quotas")).to_be_visible()
-        assert await call(api, "GET", "/api/quotas") == []
+        async with api.get("/api/quotas") as answer:
+            assert await answer.json() == []
 
 
 async def test_the_peers_room_shows_what_the_other_node_needs(open_page: OpenPage, agent: AgentProcess) -> None:

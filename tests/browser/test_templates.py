@@ -19,7 +19,7 @@ async def _clone(page: Page, kind: str, vm_id: str) -> None:
     await page.get_by_role("button", name="Clone", exact=True).click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label(kind, exact=True).check()
-    await dialog.get_by_label("Id", exact=True).fill(vm_id)
+    await dialog.get_by_role("textbox", name="Id", exact=True).fill(vm_id)
     await dialog.get_by_label("Start it at once").uncheck()
     await dialog.get_by_role("button", name="Create clone").click()
     await expect(page.get_by_role("heading", name=vm_id, level=1)).to_be_visible()
@@ -35,7 +35,7 @@ async def test_a_template_is_made_cloned_and_kept_as_long_as_a_linked_clone_is_t
             await _act(page, "origin", "Make template")
             dialog = page.get_by_role("dialog")
             await dialog.get_by_label("Name").fill("The model")
-            await dialog.get_by_label("Id", exact=True).fill("model")
+            await dialog.get_by_role("textbox", name="Id", exact=True).fill("model")
             await dialog.get_by_role("button", name="Make template").click()
             await expect(page.get_by_text("Make template model: done")).to_be_visible()
 
@@ -43,7 +43,9 @@ async def test_a_template_is_made_cloned_and_kept_as_long_as_a_linked_clone_is_t
             await page.get_by_role("link", name="The model").click()
             await expect(page.get_by_text("No machine stands on it.")).to_be_visible()
             await page.get_by_role("button", name="Clone", exact=True).click()
-            await expect(page.get_by_role("dialog").get_by_label("Id", exact=True)).to_have_value("model-1")
+            await expect(page.get_by_role("dialog").get_by_role("textbox", name="Id", exact=True)).to_have_value(
+                "model-1"
+            )
             await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
             await _clone(page, "Linked", "leaning")
             await expect(page.get_by_text("linked clone")).to_be_visible()
@@ -86,7 +88,9 @@ async def test_a_stopped_machine_is_copied_and_a_running_one_says_why_not(
         page = await open_page("/vms/twin")
         try:
             await _act(page, "twin", "Clone")
-            await expect(page.get_by_role("dialog").get_by_label("Id", exact=True)).to_have_value("twin-1")
+            await expect(page.get_by_role("dialog").get_by_role("textbox", name="Id", exact=True)).to_have_value(
+                "twin-1"
+            )
             await page.get_by_role("dialog").get_by_role("button", name="Create clone").click()
             await expect(page.get_by_role("heading", name="twin-1", level=1)).to_be_visible()
             await expect(page.get_by_role("row", name="disk0")).to_be_visible()
