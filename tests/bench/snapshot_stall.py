@@ -140,8 +140,8 @@ async def boot(agent: AgentProcess, api: aiohttp.ClientSession, image: Path, gib
     async with api.post("/api/vms", json=order) as answer:
         assert answer.status == 201, await answer.text()
     path = agent.state_dir / "pools" / "local" / "bench-disk2.qcow2"
-    write = f"write -q -P 7 0 {int(gib * 1024)}M"
-    await asyncio.to_thread(subprocess.run, ["qemu-io", "-f", "qcow2", "-c", write, str(path)], check=True)
+    writes = [word for at in range(0, int(gib * 1024), 128) for word in ("-c", f"write -q -P 7 {at}M 128M")]
+    await asyncio.to_thread(subprocess.run, ["qemu-io", "-f", "qcow2", *writes, str(path)], check=True)
     async with api.post("/api/vms/bench/start") as answer:
         assert answer.status == 200, await answer.text()
     name = f"hx-{await asyncio.to_thread(agent.node_id)}-bench"
