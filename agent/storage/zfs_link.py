@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from agent.blocking import BlockingPool
+from agent.host.outside import outside
 from agent.storage import zfs_library
 from horcrux.errors import AlreadyExists, HorcruxError, HostLacks, InUse, NoSpace, NotFound, Unavailable, Unreachable
 from horcrux.storage.zfs import zpool_of
@@ -111,6 +112,12 @@ class ZfsLink:
         if said.code != 0:
             raise from_command(argv, said.code, said.err)
         return said.out
+
+    async def mounting(self, *argv: str) -> None:
+        """As `command`, for what mounts: the whole host sees it."""
+        said = await self._child(await self._files.run(outside, argv), self._timeout_s)
+        if said.code != 0:
+            raise from_command(argv, said.code, said.err)
 
     async def files(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """For short calls that touch no zpool."""

@@ -178,9 +178,9 @@ class ZfsPools:
         elif found.whose != "ours":
             raise Conflict(f"dataset {dataset} is not ours, and every pool keeps one of that name; take another target")
         elif found.mountpoint != str(folder):
-            await self._link.command("zfs", "set", f"mountpoint={folder}", dataset)
+            await self._link.mounting("zfs", "set", f"mountpoint={folder}", dataset)
         if not await self._link.run(dataset, os.path.ismount, folder):
-            await self._link.command("zfs", "mount", dataset)
+            await self._link.mounting("zfs", "mount", dataset)
         await self._link.run(dataset, _let_in if is_for_qemu else _keep_out, folder, self._let_qemu_in)
         return folder
 
