@@ -49,7 +49,9 @@ class PipeWriter(asyncio.Protocol):
     async def write(self, piece: bytes) -> None:
         if self._transport is not None and not self._gone.is_set():
             self._transport.write(piece)
-            await asyncio.sleep(0)  # `wait` alone gives the loop no turn while there is room: the end would not be heard
+            await asyncio.sleep(
+                0
+            )  # `wait` alone gives the loop no turn while there is room: the end would not be heard
             await self._has_room.wait()
 
     async def end(self) -> None:
