@@ -1,5 +1,5 @@
 """The agent is killed (-9) at every step of moving and growing a disk, with a guest that runs, that does not, and that ends while
-nobody looks: the disk is one whole volume with all that was in it, and document, definition, guest and pools agree on it."""
+nobody looks: the disk is one whole volume with all that was in it; document, definition, guest, pools and quota agree on it."""
 
 import asyncio
 import hashlib
@@ -32,6 +32,7 @@ async def agent() -> AsyncIterator[AgentProcess]:
             await expect(api.put("/api/storage/local/images/content", data=CONTENT))
             target = str(agent.state_dir.parent / "other")
             await expect(api.post("/api/storage", json={"id": "other", "target": target}))
+            await expect(api.post("/api/quotas", json={"user": "admin", "limit_gb": 1000}))
             disks = [{"image": "content"}]
             await expect(api.post("/api/vms", json={"id": "victim", "memory_mb": 64, "disks": disks, "nics": []}))
             await expect(api.delete("/api/storage/local/images/content"))
@@ -55,6 +56,7 @@ async def disk_is_whole(api: aiohttp.ClientSession, agent: AgentProcess, *, is_r
     (volume,) = [(row, pool) for pool, found in rows.items() for row in found]
     assert (volume[1], volume[0]["name"]) == (disk["storage_pool"], disk["volume"])
     assert volume[0]["size_gb"] == disk["size_gb"]
+    assert (await expect(api.get("/api/quotas/admin")))["used_bytes"] == volume[0]["capacity_bytes"]
     await asyncio.to_thread(files_agree, agent, disk, volume[0]["capacity_bytes"], is_running)
     return disk
 
