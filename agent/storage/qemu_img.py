@@ -183,8 +183,8 @@ async def _follow(stream: asyncio.StreamReader, progress: Progress) -> None:
 
 def _takes_direct_io(path: str) -> bool:
     """Whether the file, which is made here, can be written past the page cache (tmpfs and some network file systems cannot)."""
-    if not path.startswith("/"):
-        return True  # a protocol of QEMU's: the host caches nothing of it
+    if not path.startswith("/") or Path(path).is_block_device():
+        return True  # a protocol of QEMU's, of which the host caches nothing; a device, whose name is a link of udev's
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC))
