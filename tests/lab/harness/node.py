@@ -15,8 +15,6 @@ _UNIT = "horcrux-agent.service"
 _SETTINGS = "/etc/horcrux/horcrux.toml"
 _PORT = 8006
 _START_S = 300.0
-_PATIENCE = f"/etc/systemd/system/{_UNIT}.d/patience.conf"
-"""systemd ends a start after 90 s, which a guest in emulation may need on a busy machine."""
 _POLL_S = 0.2
 _ENDED = {"completed", "failed", "cancelled"}
 
@@ -48,10 +46,8 @@ class InstalledAgent:
         chosen: dict[str, str | int] = {"admin_password": PASSWORD, "rate_limit": "off", **settings}
         lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in chosen.items())
         self.guest.write(_SETTINGS, lines, mode="600")
-        self.guest.write(_PATIENCE, "[Service]\nTimeoutStartSec=infinity\n")
         outcome = self.guest.attempt(
-            f"systemctl daemon-reload; systemctl reset-failed {_UNIT} 2>/dev/null || true; systemctl restart {_UNIT}",
-            timeout_s=_START_S,
+            f"systemctl reset-failed {_UNIT} 2>/dev/null || true; systemctl restart {_UNIT}", timeout_s=_START_S
         )
         if outcome.status != 0:
             raise GuestError(f"{self.guest.name}: the agent did not start\n{outcome}\n{self.journal()}")
