@@ -1,6 +1,6 @@
 import { Alert, Bullseye, Button, Label, List, ListItem, PageSection, Progress, Spinner, Tab, TabTitleText, Tabs } from '@patternfly/react-core';
 import { PlayIcon, PowerOffIcon } from '@patternfly/react-icons';
-import { Suspense, lazy, useState } from 'react';
+import { Suspense, lazy, useEffect, useState } from 'react';
 import { useNavigate, useParams } from 'react-router';
 
 import { isApiError } from '../api/errors';
@@ -61,6 +61,10 @@ function Machine({ vm, tab }: { vm: VmView; tab: TabName }) {
   const [asked, setAsked] = useState<Asked | null>(null);
   const navigate = useNavigate();
   const base = `/vms/${encodeURIComponent(vm.id)}`;
+  useEffect(() => {
+    // On a phone the tabs scroll: the one that is open would stand outside.
+    document.querySelector('.pf-v6-c-tabs__item.pf-m-current')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  }, [tab]);
   return (
     <Room
       title={vm.name}
