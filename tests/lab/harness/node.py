@@ -14,7 +14,7 @@ from tests.support.agent_process import PASSWORD
 _UNIT = "horcrux-agent.service"
 _SETTINGS = "/etc/horcrux/horcrux.toml"
 _PORT = 8006
-_START_S = 300.0
+_START_S = 600.0
 _POLL_S = 0.2
 _ENDED = {"completed", "failed", "cancelled"}
 
