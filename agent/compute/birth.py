@@ -24,8 +24,9 @@ from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.clock import Clock
 from horcrux.compute.order import PlannedDisk
 from horcrux.compute.vm import Phase, VmDocument, VmSpec
-from horcrux.errors import AlreadyExists, Conflict, NotFound, Stale
+from horcrux.errors import Conflict, NotFound, Stale
 from horcrux.ids import Entropy, NodeId, VmId
+from horcrux.storage.refusals import volume_taken
 from horcrux.storage.volume import Volume
 from horcrux.store import Collection, Compare
 
@@ -110,10 +111,9 @@ class VmBirth:
     ) -> VmDocument:
         """The VM is whole and `ready`."""
         for planned in disks:
-            if await self._disks.has_volume(planned.disk.storage_pool, planned.disk.volume):
-                raise AlreadyExists(
-                    f"pool {planned.disk.storage_pool} has a volume {planned.disk.volume} already", kind="volume"
-                )
+            place = planned.disk.storage_pool, planned.disk.volume
+            if await self._disks.has_volume(*place):
+                raise volume_taken(*place)
         await run.undo("vm.uncreate", id=document.id, uuid=document.uuid)
         document = msgspec.structs.replace(document, operation=run.task.id)
         await run.stage("reserving its id", 0.02)

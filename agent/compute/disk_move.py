@@ -21,8 +21,9 @@ from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.disk_change import begin_switch, check_can_move, disk_of, moved, not_moved
 from horcrux.compute.domain import DomainDisk
 from horcrux.compute.vm import Phase, VmDocument
-from horcrux.errors import AlreadyExists, Conflict, NotFound
+from horcrux.errors import Conflict, NotFound
 from horcrux.ids import PoolId, VmId
+from horcrux.storage.refusals import volume_taken
 from horcrux.storage.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -87,8 +88,7 @@ class DiskMove:
         if (disk.storage_pool, disk.volume) != route.source:
             raise Conflict(f"{route.disk} of VM {route.vm_id} has been moved meanwhile; look at it again")
         if await self._volumes.exists(*route.target):
-            pool, name = route.target
-            raise AlreadyExists(f"pool {pool} has a volume {name} already", kind="volume", pool=pool, id=name)
+            raise volume_taken(*route.target)
         return await self._volumes.find(*route.source)
 
     async def _copy_stopped(self, run: TaskRun, route: Route) -> Volume:

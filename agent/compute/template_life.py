@@ -23,8 +23,9 @@ from agent.compute.template_firmware import FirmwareVariables
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.template import TemplateDisk, TemplateDocument, standing_on
 from horcrux.compute.vm import Phase, VmDocument
-from horcrux.errors import AlreadyExists, InUse
+from horcrux.errors import InUse
 from horcrux.ids import PoolId
+from horcrux.storage.refusals import volume_taken
 from horcrux.store import Collection, Compare, Delete, Document
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class TemplateLife:
     async def _check_free(self, names: Iterable[tuple[PoolId, str | None]]) -> None:
         for pool, name in names:
             if name is not None and await self._disks.has_volume(pool, name):
-                raise AlreadyExists(f"pool {pool} has a volume {name} already", kind="volume", pool=pool, id=name)
+                raise volume_taken(pool, name)
 
     async def _made_base(self, disk: TemplateDisk, stage: Stage) -> TemplateDisk:
         """The disk as it is once its volume has become a base. Idempotent."""

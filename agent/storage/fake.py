@@ -12,10 +12,11 @@ import msgspec
 from agent.storage.driver import Progress
 from agent.storage.fake_clones import FakeClones
 from agent.storage.fake_snapshots import FakeSnapshots
-from horcrux.errors import AlreadyExists, Conflict, NoSpace, NotFound, Unavailable, invalid_field
+from horcrux.errors import NoSpace, NotFound, Unavailable
 from horcrux.ids import PoolId
 from horcrux.storage.image_check import HEAD_BYTES, sniff
 from horcrux.storage.pool import FoundPool, PoolDocument, PoolSeen
+from horcrux.storage.refusals import check_grows, check_no_options, no_volume, volume_taken
 from horcrux.storage.volume import AS_THE_POOL, VOLUME_FORMATS, Volume, VolumeKind, VolumeOptions, volume_file
 from horcrux.units import GIB
 
@@ -66,7 +67,7 @@ class FakeStorageDriver:
     async def find_volume(self, pool: PoolDocument, name: str) -> Volume:
         volume = self._volumes(pool).get(name)
         if volume is None:
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         return volume
 
     def formats(self, pool: PoolDocument) -> tuple[str, ...]:
@@ -89,8 +90,7 @@ class FakeStorageDriver:
         format_: str,
         options: VolumeOptions = AS_THE_POOL,
     ) -> Volume:
-        if options != AS_THE_POOL:
-            raise invalid_field("options", f"pool {pool.id} ({pool.storage_type}) has no options for its volumes")
+        check_no_options(pool, options)
         self._check_free(pool, name)
         return self._keep(pool, name, capacity_bytes, format_, 0)
 
@@ -109,10 +109,7 @@ class FakeStorageDriver:
     async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
         volume = await self.find_volume(pool, name)
         self._clones.check_changeable(pool, name)
-        if capacity_bytes < volume.capacity_bytes:
-            raise Conflict(
-                f"volume {name} of pool {pool.id} has {volume.capacity_bytes} bytes already, and volumes never shrink"
-            )
+        check_grows(pool.id, name, volume.capacity_bytes, capacity_bytes)
         grown = msgspec.structs.replace(volume, capacity_bytes=capacity_bytes)
         self._volumes(pool)[name] = grown
         return grown
@@ -147,7 +144,7 @@ class FakeStorageDriver:
 
     def _check_free(self, pool: PoolDocument, name: str) -> None:
         if name in self._volumes(pool):
-            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+            raise volume_taken(pool.id, name)
 
     def _keep(self, pool: PoolDocument, name: str, capacity_bytes: int, format_: str, allocation_bytes: int) -> Volume:
         is_device = self._kind is VolumeKind.BLOCK

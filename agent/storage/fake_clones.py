@@ -3,8 +3,8 @@
 import msgspec
 
 from agent.storage.fake_snapshots import FakeSnapshots, VolumesOf
-from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound
 from horcrux.storage.pool import PoolDocument
+from horcrux.storage.refusals import base_never_changes, check_no_clones, no_volume, not_a_base, volume_taken
 from horcrux.storage.volume import Volume, VolumeKind
 
 
@@ -18,14 +18,14 @@ class FakeClones:
         volumes = self._volumes(pool)
         begun, made = volumes.get(name), volumes.get(base)
         if begun is not None and made is not None and base != name:
-            raise AlreadyExists(f"pool {pool.id} has a volume {base} already", pool=pool.id, volume=base)
+            raise volume_taken(pool.id, base)
         if begun is not None and begun is not made:
             self.refuse_clones(pool, name)
             renamed = _named(volumes.pop(name), base)
             volumes[base] = renamed
             self._snapshots.rename(pool, name, base)
         elif made is None:
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         self._bases.add((pool.id, base))
         return volumes[base]
 
@@ -33,11 +33,11 @@ class FakeClones:
         volumes = self._volumes(pool)
         below = volumes.get(base)
         if below is None:
-            raise NotFound(f"pool {pool.id} has no volume {base}", pool=pool.id, volume=base)
+            raise no_volume(pool.id, base)
         if (pool.id, base) not in self._bases:
-            raise Conflict(f"volume {base} of pool {pool.id} may change still; clones need a base", volume=base)
+            raise not_a_base(pool.id, base)
         if name in volumes:
-            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+            raise volume_taken(pool.id, name)
         format_ = "raw" if below.kind is VolumeKind.BLOCK else "qcow2"
         clone = _named(msgspec.structs.replace(below, allocation_bytes=0, base=base), name, format_)
         volumes[name] = clone
@@ -45,19 +45,17 @@ class FakeClones:
 
     async def clones_of_volume(self, pool: PoolDocument, name: str) -> list[str]:
         if name not in self._volumes(pool):
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         return self._clones(pool, name)
 
     def check_changeable(self, pool: PoolDocument, name: str) -> None:
         """Conflict for a base."""
         if (pool.id, name) in self._bases:
-            raise Conflict(f"volume {name} of pool {pool.id} is a base of linked clones and never changes", volume=name)
+            raise base_never_changes(pool.id, name)
 
     def refuse_clones(self, pool: PoolDocument, name: str) -> None:
         """InUse, naming them."""
-        if clones := self._clones(pool, name):
-            words = f"volume {name} of pool {pool.id} has linked clones: {', '.join(clones)}"
-            raise InUse(words, pool=pool.id, volume=name, clones=clones)
+        check_no_clones(pool.id, name, self._clones(pool, name))
 
     def forget(self, pool: PoolDocument, name: str) -> None:
         """The volume is gone."""

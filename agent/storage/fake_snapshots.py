@@ -7,6 +7,7 @@ import msgspec
 from horcrux.errors import AlreadyExists, Conflict, NotFound
 from horcrux.ids import PoolId
 from horcrux.storage.pool import PoolDocument
+from horcrux.storage.refusals import base_never_changes, no_volume
 from horcrux.storage.volume import Volume, VolumeSnapshot
 
 VolumesOf = Callable[[PoolDocument], dict[str, Volume]]
@@ -82,13 +83,13 @@ class FakeSnapshots:
     def _found(self, pool: PoolDocument, name: str) -> Volume:
         volume = self._volumes(pool).get(name)
         if volume is None:
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         return volume
 
     def _changeable(self, pool: PoolDocument, name: str) -> Volume:
         volume = self._found(pool, name)
         if (pool.id, name) in self.bases:
-            raise Conflict(f"volume {name} of pool {pool.id} is a base of linked clones and never changes", volume=name)
+            raise base_never_changes(pool.id, name)
         if volume.format != "qcow2" and not self._is_like_zfs:
             raise Conflict(f"volume {name} of pool {pool.id} is {volume.format}, which keeps no snapshots", volume=name)
         return volume

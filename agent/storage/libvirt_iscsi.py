@@ -15,6 +15,7 @@ from horcrux.errors import HorcruxError, HostLacks, NotFound
 from horcrux.ids import NodeId
 from horcrux.storage.pool import PoolDocument, PoolSeen
 from horcrux.storage.pool_xml import VolumeXml, read_volume
+from horcrux.storage.refusals import no_volume
 from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeKind, VolumeOptions
 
 _UNIT = re.compile(r"unit:(\d+):(\d+):(\d+)\Z")
@@ -50,7 +51,7 @@ class IscsiPoolDriver:
         for volume in await self.list_volumes(pool):
             if volume.name == name:
                 return volume
-        raise NotFound(f"target {pool.target} of pool {pool.id} has no {name}", pool=pool.id, volume=name)
+        raise no_volume(pool.id, name)
 
     def formats(self, pool: PoolDocument) -> tuple[str, ...]:
         return ("raw",)

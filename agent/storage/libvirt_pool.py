@@ -20,13 +20,12 @@ from agent.storage.qcow2_snapshots import Qcow2Snapshots
 from agent.storage.qemu_img import QemuImg
 from agent.storage.volume_folder import check_free, find_in_folder, is_base, list_folder
 from horcrux.errors import (
-    Conflict,
     HorcruxError,
     Unavailable,
-    invalid_field,
 )
 from horcrux.ids import NodeId
 from horcrux.storage.pool import PoolDocument, PoolSeen, PoolType
+from horcrux.storage.refusals import base_never_changes, check_grows, check_no_options
 from horcrux.storage.volume import (
     AS_THE_POOL,
     PART,
@@ -112,8 +111,7 @@ class LibvirtPoolDriver:
         format_: str,
         options: VolumeOptions = AS_THE_POOL,
     ) -> Volume:
-        if options != AS_THE_POOL:
-            raise invalid_field("options", f"pool {pool.id} ({pool.storage_type}) has no options for its volumes")
+        check_no_options(pool, options)
         folder = await self._usable(pool)
         await self._files.run(check_free, pool.id, folder, name)
         await self._make(Path(folder, volume_file(name, format_)), format_, capacity_bytes)
@@ -139,13 +137,9 @@ class LibvirtPoolDriver:
 
     async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
         volume = await self.find_volume(pool, name)
-        if capacity_bytes < volume.capacity_bytes:
-            raise Conflict(
-                f"volume {name} of pool {pool.id} has {volume.capacity_bytes} bytes already, and volumes never shrink",
-                capacity_bytes=volume.capacity_bytes,
-            )
+        check_grows(pool.id, name, volume.capacity_bytes, capacity_bytes)
         if await self._files.run(is_base, volume.path):
-            raise Conflict(f"volume {name} of pool {pool.id} is a base of linked clones and never changes", volume=name)
+            raise base_never_changes(pool.id, name)
         if capacity_bytes > volume.capacity_bytes:
             await self._qemu.resize(volume.path, volume.format, capacity_bytes)
         return await self.find_volume(pool, name)

@@ -15,11 +15,12 @@ from agent.storage.driver import Progress
 from agent.storage.libvirt_iscsi import list_volumes
 from agent.storage.libvirt_pools import LibvirtPools, active_pool
 from agent.storage.qemu_img import QemuImg
-from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound, invalid_field
+from horcrux.errors import HorcruxError, NotFound
 from horcrux.ids import NodeId
 from horcrux.storage.network_source import NetworkSource
 from horcrux.storage.pool import PoolDocument, PoolSeen
 from horcrux.storage.pool_xml import VolumeXml, image_xml, secret_id
+from horcrux.storage.refusals import check_grows, check_no_options, no_volume, volume_taken
 from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeKind, VolumeOptions, is_volume_name
 
 
@@ -55,7 +56,7 @@ class RbdPoolDriver:
         for volume in await self.list_volumes(pool):
             if volume.name == name:
                 return volume
-        raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+        raise no_volume(pool.id, name)
 
     def formats(self, pool: PoolDocument) -> tuple[str, ...]:
         return ("raw",)
@@ -71,8 +72,7 @@ class RbdPoolDriver:
         format_: str,
         options: VolumeOptions = AS_THE_POOL,
     ) -> Volume:
-        if options != AS_THE_POOL:
-            raise invalid_field("options", f"pool {pool.id} ({pool.storage_type}) has no options for its volumes")
+        check_no_options(pool, options)
         await self._check_free(pool, name)
         await self._pools.call(pool, _create, image_xml(name, capacity_bytes))
         return await self.find_volume(pool, name)
@@ -90,11 +90,7 @@ class RbdPoolDriver:
 
     async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
         volume = await self.find_volume(pool, name)
-        if capacity_bytes < volume.capacity_bytes:
-            raise Conflict(
-                f"volume {name} of pool {pool.id} has {volume.capacity_bytes} bytes already, and volumes never shrink",
-                capacity_bytes=volume.capacity_bytes,
-            )
+        check_grows(pool.id, name, volume.capacity_bytes, capacity_bytes)
         if capacity_bytes > volume.capacity_bytes:
             await self._pools.call(pool, _resize, name, capacity_bytes)
         return await self.find_volume(pool, name)
@@ -105,7 +101,7 @@ class RbdPoolDriver:
 
     async def _check_free(self, pool: PoolDocument, name: str) -> None:
         if any(volume.name == name for volume in await self.list_volumes(pool)):
-            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+            raise volume_taken(pool.id, name)
 
     def _as_volume(self, pool: PoolDocument, image: VolumeXml) -> Volume:
         user = pool.options.get("user")

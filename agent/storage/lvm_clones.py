@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from agent.storage.lvm import Lvm
 from agent.storage.lvm_tags import BASE
-from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound
 from horcrux.storage.pool import PoolDocument
+from horcrux.storage.refusals import check_no_clones, no_volume, not_a_base, volume_taken
 from horcrux.storage.volume import Volume
 
 
@@ -30,9 +30,9 @@ class LvmClones:
     async def make_base(self, pool: PoolDocument, name: str, base: str) -> Volume:
         there = {volume.name for volume in await self._all(pool)}
         if name in there and base in there and base != name:
-            raise AlreadyExists(f"pool {pool.id} has a volume {base} already", pool=pool.id, volume=base)
+            raise volume_taken(pool.id, base)
         if name not in there and base not in there:
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         if base not in there:
             await self.refuse_clones(pool, name)
             await self._lvm.run("lvrename", "-q", pool.target, name, base)
@@ -43,9 +43,9 @@ class LvmClones:
     async def clone_volume(self, pool: PoolDocument, base: str, name: str) -> Volume:
         below = await self._find(pool, base)
         if not await self._is_base(pool, base):
-            raise Conflict(f"volume {base} of pool {pool.id} may change still; clones need a base", volume=base)
+            raise not_a_base(pool.id, base)
         if any(row.lv_name == name for row in await self._lvm.volumes(pool.target)):
-            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+            raise volume_taken(pool.id, name)
         made = ["-q", "-y", "-s", "-prw", "-kn", "-ay", "--addtag", self._tag, "-n", name]
         await self._lvm.run("lvcreate", *made, f"{pool.target}/{below.name}")
         return await self._find(pool, name)
@@ -56,10 +56,7 @@ class LvmClones:
 
     async def refuse_clones(self, pool: PoolDocument, name: str) -> None:
         """InUse, naming them."""
-        clones = [volume.name for volume in await self._all(pool) if volume.base == name]
-        if clones:
-            words = f"volume {name} of pool {pool.id} has linked clones: {', '.join(clones)}"
-            raise InUse(words, pool=pool.id, volume=name, clones=clones)
+        check_no_clones(pool.id, name, [volume.name for volume in await self._all(pool) if volume.base == name])
 
     async def _is_base(self, pool: PoolDocument, name: str) -> bool:
         return any(row.lv_name == name and BASE in row.tags for row in await self._lvm.volumes(pool.target))

@@ -17,9 +17,10 @@ from agent.storage.lvm_clones import LvmClones
 from agent.storage.lvm_tags import BASE, part_tag, volume_tag
 from agent.storage.qemu_img import QemuImg
 from agent.storage.zeros import fill_with_zeros
-from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound, Unavailable, invalid_field
+from horcrux.errors import HorcruxError, Unavailable, invalid_field
 from horcrux.ids import NodeId, PoolId
 from horcrux.storage.pool import FoundPool, Health, PoolDocument, PoolSeen, PoolType
+from horcrux.storage.refusals import base_never_changes, check_grows, no_volume, volume_taken
 from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeKind, VolumeOptions
 
 NEARLY_FULL_PERCENT = 90
@@ -129,13 +130,9 @@ class LvmPoolDriver:
 
     async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
         row = await self._row(pool, name)
-        if capacity_bytes < row.lv_size:
-            raise Conflict(
-                f"volume {name} of pool {pool.id} has {row.lv_size} bytes already, and volumes never shrink",
-                capacity_bytes=row.lv_size,
-            )
+        check_grows(pool.id, name, row.lv_size, capacity_bytes)
         if BASE in row.tags:
-            raise Conflict(f"volume {name} of pool {pool.id} is a base of linked clones and never changes", volume=name)
+            raise base_never_changes(pool.id, name)
         if capacity_bytes > row.lv_size:
             await self._lvm.run("lvextend", "-q", "-L", f"{capacity_bytes}b", f"{pool.target}/{name}")
             if not row.pool_lv:
@@ -154,7 +151,7 @@ class LvmPoolDriver:
             kind = "sparse" if thin else "not sparse"
             raise invalid_field("options", f"volumes of pool {pool.id} are {kind}, and have no other options")
         if any(row.lv_name == name for row in await self._rows(pool)):
-            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name)
+            raise volume_taken(pool.id, name)
         size = ["-L", f"{capacity_bytes}b"] if thin is None else ["-V", f"{capacity_bytes}b", "--thinpool", thin]
         begun = ["-q", "-y", "-Wy", "-ay", "--addtag", self._part, "-n", name]
         await self._lvm.run("lvcreate", *begun, *size, pool.target)
@@ -170,7 +167,7 @@ class LvmPoolDriver:
         for row in self._ours(pool, await self._rows(pool)):
             if row.lv_name == name and self._tag in row.tags:
                 return row
-        raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+        raise no_volume(pool.id, name)
 
     async def _rows(self, pool: PoolDocument) -> list[LogicalVolume]:
         self._check_open(pool)

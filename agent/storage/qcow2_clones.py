@@ -14,8 +14,9 @@ from agent.blocking import BlockingPool
 from agent.durable import disk_errors, sync_folder
 from agent.storage.qcow2_snapshots import Find
 from agent.storage.volume_folder import check_free, clones_in_folder, is_base
-from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound
+from horcrux.errors import NotFound
 from horcrux.storage.pool import PoolDocument
+from horcrux.storage.refusals import check_no_clones, no_volume, not_a_base, volume_taken
 from horcrux.storage.volume import Volume, volume_file
 
 Make = Callable[[Path, str, int, tuple[str, str]], Awaitable[None]]
@@ -39,10 +40,10 @@ class Qcow2Clones:
         volume = await self._found(pool, name)
         made = await self._found(pool, base)
         if volume is not None and made is not None and base != name:
-            raise AlreadyExists(f"pool {pool.id} has a volume {base} already", pool=pool.id, volume=base)
+            raise volume_taken(pool.id, base)
         begun = volume or made
         if begun is None:
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         async with self._linking:
             if made is None:
                 await self._refuse_clones(pool, name)
@@ -54,7 +55,7 @@ class Qcow2Clones:
         async with self._linking:
             below = await self._find(pool, base)
             if not await self._files.run(is_base, below.path):
-                raise Conflict(f"volume {base} of pool {pool.id} may change still; clones need a base", volume=base)
+                raise not_a_base(pool.id, base)
             await self._files.run(check_free, pool.id, folder, name)
             final = Path(folder, volume_file(name, "qcow2"))
             await self._make(final, "qcow2", below.capacity_bytes, (Path(below.path).name, below.format))
@@ -73,9 +74,7 @@ class Qcow2Clones:
 
     async def _refuse_clones(self, pool: PoolDocument, name: str) -> None:
         clones = await self._files.run(clones_in_folder, pool.id, self._folder_of(pool), name)
-        if clones:
-            words = f"volume {name} of pool {pool.id} has linked clones: {', '.join(clones)}"
-            raise InUse(words, pool=pool.id, volume=name, clones=clones)
+        check_no_clones(pool.id, name, clones)
 
     async def _found(self, pool: PoolDocument, name: str) -> Volume | None:
         try:

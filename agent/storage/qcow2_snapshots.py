@@ -13,6 +13,7 @@ from agent.storage.volume_folder import is_base, snapshots_in
 from horcrux.errors import AlreadyExists, Conflict, NotFound
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.qcow2 import Qcow2Snapshot
+from horcrux.storage.refusals import base_never_changes
 from horcrux.storage.volume import Volume, VolumeSnapshot
 
 Find = Callable[[PoolDocument, str], Awaitable[Volume]]
@@ -84,5 +85,5 @@ class Qcow2Snapshots:
                 volume=name,
             )
         if await self._files.run(is_base, volume.path):
-            raise Conflict(f"volume {name} of pool {pool.id} is a base of linked clones and never changes", volume=name)
+            raise base_never_changes(pool.id, name)
         return volume

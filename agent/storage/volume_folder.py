@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 from agent.durable import disk_errors
-from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound
+from horcrux.errors import Conflict, HorcruxError
 from horcrux.ids import PoolId
 from horcrux.storage.qcow2 import (
     HEAD_BYTES,
@@ -23,6 +23,7 @@ from horcrux.storage.qcow2 import (
     read_header,
     read_snapshots,
 )
+from horcrux.storage.refusals import no_volume, volume_taken
 from horcrux.storage.volume import VOLUME_FORMATS, Volume, parse_volume_file, volume_file
 
 MAX_CHAIN = 64
@@ -56,7 +57,7 @@ def find_in_folder(pool: PoolId, folder: str, name: str) -> Volume:
         if volume is not None:
             _check_chain(pool, folder, volume)
             return volume
-    raise NotFound(f"pool {pool} has no volume {name}", pool=pool, volume=name)
+    raise no_volume(pool, name)
 
 
 def clones_in_folder(pool: PoolId, folder: str, name: str) -> list[str]:
@@ -68,7 +69,7 @@ def check_free(pool: PoolId, folder: str, name: str) -> None:
     """AlreadyExists when there is a file of that volume, in whatever format."""
     for format_ in VOLUME_FORMATS:
         if os.path.lexists(os.path.join(folder, volume_file(name, format_))):  # noqa: PTH118 - Path has no lexists before 3.12
-            raise AlreadyExists(f"pool {pool} has a volume {name} already", pool=pool, volume=name)
+            raise volume_taken(pool, name)
 
 
 def is_base(path: str) -> bool:

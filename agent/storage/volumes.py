@@ -17,10 +17,11 @@ from agent.storage.ports import ReplicaRules, VolumeUses
 from agent.storage.quota import Quotas
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
-from horcrux.errors import AlreadyExists, HostLacks, InUse, NotFound, invalid_field
+from horcrux.errors import HostLacks, InUse, NotFound, invalid_field
 from horcrux.ids import PoolId
 from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeSnapshotView, VolumeView, as_result
 from horcrux.storage.image_check import qemu_format
+from horcrux.storage.refusals import volume_taken
 from horcrux.storage.volume import (
     AS_THE_POOL,
     Image,
@@ -83,7 +84,7 @@ class Volumes:
             raise invalid_field("size_gb", "needed, unless the volume begins from an image")
         size_bytes = None if order.size_gb is None else check_size_gb(order.size_gb, "size_gb")
         if await self.exists(pool_id, name):
-            raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
+            raise volume_taken(pool_id, name)
         taken_bytes = size_bytes or 0
         if order.image is not None:
             image = await self._image(pool_id, order.image, "image")
@@ -96,7 +97,7 @@ class Volumes:
 
         async def body(run: TaskRun) -> Mapping[str, object]:
             if await self.exists(pool_id, name):
-                raise AlreadyExists(f"pool {pool_id} has a volume {name} already", kind="volume", pool=pool_id, id=name)
+                raise volume_taken(pool_id, name)
             await run.undo("volume.delete", pool=pool_id, name=name)
             await self._quotas.reserve(asked.principal.user, [(PoolId(pool_id), name, taken_bytes)])
             await run.stage(f"making volume {name}" + (f" from image {order.image}" if order.image else ""))

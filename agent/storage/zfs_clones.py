@@ -4,8 +4,9 @@ from agent.storage import zfs_library, zfs_programs
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_pool import ZfsPools
 from agent.storage.zfs_volumes import ZfsVolumes
-from horcrux.errors import AlreadyExists, Conflict, NotFound
+from horcrux.errors import AlreadyExists, NotFound
 from horcrux.storage.pool import PoolDocument
+from horcrux.storage.refusals import no_volume, not_a_base, volume_taken
 from horcrux.storage.volume import Volume
 from horcrux.storage.zfs import (
     BASE_SNAPSHOT,
@@ -30,10 +31,10 @@ class ZfsClones:
         dataset = volume_dataset(self._pools.target(pool), base)
         row, there = await self._volumes.row_or_none(pool, name), await self._volumes.row_or_none(pool, base)
         if row is not None and there is not None and name != base:
-            raise AlreadyExists(f"pool {pool.id} has a volume {base} already", pool=pool.id, volume=base)
+            raise volume_taken(pool.id, base)
         if there is None:
             if row is None:
-                raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+                raise no_volume(pool.id, name)
             await self._link.run(dataset, zfs_library.rename, row.dataset, dataset)
         await self._freeze(dataset)
         return await self._volumes.find(pool, base)
@@ -48,16 +49,16 @@ class ZfsClones:
         try:
             await self._link.run(dataset, zfs_library.clone, dataset, f"{origin.dataset}@{BASE_SNAPSHOT}", properties)
         except AlreadyExists as err:
-            raise AlreadyExists(f"pool {pool.id} has a volume {name} already", pool=pool.id, volume=name) from err
+            raise volume_taken(pool.id, name) from err
         except NotFound as err:
-            raise Conflict(f"volume {base} of pool {pool.id} is no base: nothing can be linked to it") from err
+            raise not_a_base(pool.id, base) from err
         return await self._volumes.find(pool, name)
 
     async def clones_of_volume(self, pool: PoolDocument, name: str) -> list[str]:
         row = await self._volumes.row(pool, name)
         answer = await self._link.program(row.dataset, zfs_programs.CLONES, {"dataset": row.dataset})
         if answer == "missing":
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         return sorted(volume_name(pool.target, clone) for clone in zfs_programs.lines_of(answer))
 
     async def _freeze(self, dataset: str) -> None:

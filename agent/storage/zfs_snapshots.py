@@ -79,7 +79,7 @@ class ZfsSnapshots:
         if word == "gone":
             return
         if word in ("clones", "holds"):
-            refuse(pool, f"snapshot {snapshot} of volume {name}", word, rows)
+            refuse(pool, name, word, rows, snapshot)
         raise Unreachable(f"snapshot {whole} could not be destroyed: {answer}")
 
     async def rows(self, row: Row) -> list[SnapshotRow]:

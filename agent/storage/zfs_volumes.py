@@ -19,11 +19,12 @@ from agent.storage.zfs_device import wait_for_device
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_pool import ZfsPools
 from agent.storage.zfs_programs import Row
-from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, Unavailable, Unreachable, invalid_field
+from horcrux.errors import AlreadyExists, InUse, NotFound, Unavailable, Unreachable, invalid_field
 from horcrux.ids import NodeId
 from horcrux.storage.image_check import HEAD_BYTES, sniff
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.qcow2 import read_header
+from horcrux.storage.refusals import base_never_changes, check_grows, has_clones, no_volume, volume_taken
 from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeKind, VolumeOptions
 from horcrux.storage.zfs import (
     BASE_SNAPSHOT,
@@ -74,7 +75,7 @@ class ZfsVolumes:
         """NotFound, also for what is no volume of ours."""
         row = await self.row_or_none(pool, name)
         if row is None:
-            raise NotFound(f"pool {pool.id} has no volume {name}", pool=pool.id, volume=name)
+            raise no_volume(pool.id, name)
         return row
 
     async def row_or_none(self, pool: PoolDocument, name: str) -> Row | None:
@@ -133,15 +134,11 @@ class ZfsVolumes:
 
     async def resize(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
         row, wanted = await self.row(pool, name), padded_bytes(capacity_bytes)
-        if wanted < row.volsize:
-            raise Conflict(
-                f"volume {name} of pool {pool.id} has {row.volsize} bytes already, and volumes never shrink",
-                capacity_bytes=row.volsize,
-            )
+        check_grows(pool.id, name, row.volsize, wanted)
         if wanted > row.volsize:
             base = f"{row.dataset}@{BASE_SNAPSHOT}"
             if await self._link.run(row.dataset, zfs_library.exists, base):
-                raise Conflict(f"volume {name} of pool {pool.id} is a base, which never changes")
+                raise base_never_changes(pool.id, name)
             # the command also lets what is reserved grow with it
             await self._link.command("zfs", "set", f"volsize={wanted}", row.dataset)
         return await self.find(pool, name)
@@ -159,7 +156,7 @@ class ZfsVolumes:
                 case "gone" | "foreign":
                     return
                 case "clones" | "holds":
-                    refuse(pool, dataset, word, rows)
+                    refuse(pool, volume_name(pool.target, dataset), word, rows)
                 case "bookmarks":
                     await self.drop_bookmarks(dataset)
                 case "busy":
@@ -210,8 +207,7 @@ class ZfsVolumes:
             await make(dataset, padded_bytes(capacity_bytes), wanted, marks)
         except AlreadyExists as err:
             name = volume_name(pool.target, dataset)
-            words = f"pool {pool.id} has a volume {name} already, or somebody else's dataset of that name"
-            raise AlreadyExists(words, pool=pool.id, volume=name) from err
+            raise volume_taken(pool.id, name, "somebody else's dataset of that name") from err
 
     async def _make_sparse(self, dataset: str, size_bytes: int, wanted: VolumeOptions, marks: dict[str, str]) -> None:
         properties: dict[str, int | str] = {"volsize": size_bytes, **marks}
@@ -241,11 +237,11 @@ class ZfsVolumes:
             await asyncio.sleep(BUSY_WAIT_S)
 
 
-def refuse(pool: PoolDocument, what: str, word: str, rows: list[str]) -> NoReturn:
-    """InUse, naming the clones, or the snapshots and who holds them."""
+def refuse(pool: PoolDocument, name: str, word: str, rows: list[str], snapshot: str | None = None) -> NoReturn:
+    """InUse of the volume, or of a snapshot of it, naming the clones, or the snapshots and who holds them."""
     if word == "clones":
-        clones = sorted(volume_name(pool.target, row) for row in rows)
-        raise InUse(f"{what} has linked clones, which stand on it: {', '.join(clones)}", pool=pool.id, clones=clones)
+        raise has_clones(pool.id, name, sorted(volume_name(pool.target, row) for row in rows), snapshot)
+    what = f"volume {name}" if snapshot is None else f"snapshot {snapshot} of volume {name}"
     held = sorted(row.replace("\t", " by ") for row in rows)
     raise InUse(f"{what} is held: {', '.join(held)}; replication or a backup needs it", pool=pool.id, holds=held)
 

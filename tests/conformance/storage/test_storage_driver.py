@@ -96,8 +96,9 @@ async def test_a_name_is_taken_whatever_its_format(
     driver: StorageDriver, pool: PoolDocument, subject: Subject, format_: str
 ) -> None:
     await driver.create_volume(pool, "disk0", subject.step_bytes, subject.formats[0])
-    with pytest.raises(AlreadyExists, match="disk0"):
+    with pytest.raises(AlreadyExists, match="disk0") as refused:
         await driver.create_volume(pool, "disk0", subject.step_bytes, format_)
+    assert refused.value.details == {"kind": "volume", "pool": pool.id, "id": "disk0"}
 
 
 async def test_names_that_look_like_files_are_names(
@@ -121,8 +122,9 @@ async def test_every_name_that_a_volume_may_have_is_kept_as_it_is(
 
 
 async def test_a_missing_volume_is_not_found(driver: StorageDriver, pool: PoolDocument, subject: Subject) -> None:
-    with pytest.raises(NotFound, match="nothing"):
+    with pytest.raises(NotFound, match="nothing") as missing:
         await driver.find_volume(pool, "nothing")
+    assert missing.value.details == {"kind": "volume", "pool": pool.id, "id": "nothing"}
     with pytest.raises(NotFound, match="nothing"):
         await driver.resize_volume(pool, "nothing", subject.step_bytes)
 
@@ -143,8 +145,9 @@ async def test_a_volume_grows_and_never_shrinks(
     await driver.create_volume(pool, "disk0", 2 * step, format_)
     assert (await driver.resize_volume(pool, "disk0", 2 * step)).capacity_bytes == 2 * step
     assert (await driver.resize_volume(pool, "disk0", 5 * step)).capacity_bytes == 5 * step
-    with pytest.raises(Conflict, match="shrink"):
+    with pytest.raises(Conflict, match="shrink") as refused:
         await driver.resize_volume(pool, "disk0", 4 * step)
+    assert refused.value.details["capacity_bytes"] == 5 * step
     assert (await driver.find_volume(pool, "disk0")).capacity_bytes == 5 * step
 
 
