@@ -30,13 +30,23 @@ enter() { # FOLDER CMD…: run in a root tree
     chroot "$r" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 }
 
-mount_system() { # FOLDER: what programs in a root tree expect of a running system
+# mount_system FOLDER: what programs in a root tree expect of a running system. Its /dev is not this machine's: a package that gives
+# /dev/kvm to its own group kvm would take it from QEMU here.
+mount_system() {
+    local node
     mount -t proc proc "$1/proc"
     mount -t sysfs -o ro sys "$1/sys"
-    mount --bind /dev "$1/dev"
-    mount --bind /dev/pts "$1/dev/pts"
+    mount -t tmpfs -o mode=0755 dev "$1/dev"
+    mkdir "$1/dev/pts" "$1/dev/shm"
+    for node in null zero full random urandom tty; do
+        touch "$1/dev/$node"
+        mount --bind "/dev/$node" "$1/dev/$node"
+    done
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$1/dev/pts"
+    ln -s pts/ptmx "$1/dev/ptmx"
+    ln -s /proc/self/fd "$1/dev/fd"
 }
 
-release() { umount "$1/dev/pts" "$1/dev" "$1/sys" "$1/proc"; }
+release() { umount --recursive "$1/dev" "$1/sys" "$1/proc"; }
 
 key_of() { sha256sum | cut -c1-16; }
