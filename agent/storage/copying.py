@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+from agent.durable import disk_errors
 from horcrux.errors import HostLacks, NotFound
 from horcrux.storage import image_check
 from horcrux.storage.image_check import sniff
@@ -20,10 +21,15 @@ def check_source(name: str, source: str) -> None:
 
 
 def content_bytes(name: str, source: str, format_: str) -> int:
-    """How much `source` holds, opened as `format_`, for volume `name` to be made large enough. NotFound."""
+    """How much `source` holds, opened as `format_`, for volume `name` to be made large enough. NotFound; Unavailable."""
     if source.startswith(_NETWORK):
         raise HostLacks(f"volume {name}: what lies behind a protocol is copied to a folder pool first: {source}")
-    check_source(name, source)
+    with disk_errors(f"what volume {name} is to be copied from cannot be read: {source}"):
+        check_source(name, source)
+        return _content_bytes(source, format_)
+
+
+def _content_bytes(source: str, format_: str) -> int:
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         if format_ == "qcow2":

@@ -9,21 +9,19 @@ changed or deleted.
 import asyncio
 import os
 from collections import Counter
-from pathlib import Path
 from typing import NoReturn
 
 from agent.storage import zfs_library, zfs_programs
+from agent.storage.copying import content_bytes
 from agent.storage.driver import Progress
 from agent.storage.qemu_img import QemuImg
 from agent.storage.zfs_device import wait_for_device
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_pool import ZfsPools
 from agent.storage.zfs_programs import Row
-from horcrux.errors import AlreadyExists, InUse, NotFound, Unavailable, Unreachable, invalid_field
+from horcrux.errors import AlreadyExists, InUse, Unavailable, Unreachable, invalid_field
 from horcrux.ids import NodeId
-from horcrux.storage.image_check import HEAD_BYTES, sniff
 from horcrux.storage.pool import PoolDocument
-from horcrux.storage.qcow2 import read_header
 from horcrux.storage.refusals import base_never_changes, check_grows, has_clones, no_volume, volume_taken
 from horcrux.storage.volume import AS_THE_POOL, Volume, VolumeKind, VolumeOptions
 from horcrux.storage.zfs import (
@@ -116,7 +114,7 @@ class ZfsVolumes:
     ) -> Volume:
         """`source` is a path and its format."""
         dataset = self._dataset_for(pool, name, format_)
-        size_bytes = await self._link.files(_content_bytes, *source)
+        size_bytes = await self._link.files(content_bytes, name, *source)
         await self.clear_leftover(pool, dataset)
         self._filling[dataset] += 1
         try:
@@ -244,21 +242,3 @@ def refuse(pool: PoolDocument, name: str, word: str, rows: list[str], snapshot: 
     what = f"volume {name}" if snapshot is None else f"snapshot {snapshot} of volume {name}"
     held = sorted(row.replace("\t", " by ") for row in rows)
     raise InUse(f"{what} is held: {', '.join(held)}; replication or a backup needs it", pool=pool.id, holds=held)
-
-
-def _content_bytes(path: str, format_: str) -> int:
-    """What a guest sees of a file or device. NotFound."""
-    try:
-        with Path(path).open("rb") as source:
-            size_bytes = source.seek(0, os.SEEK_END)
-            source.seek(0)
-            head = source.read(HEAD_BYTES) if format_ != RAW else b""
-    except OSError as err:
-        raise NotFound(f"the file to copy from is not there: {path} ({os.strerror(err.errno or 0)})") from err
-    match format_:
-        case "raw":
-            return size_bytes
-        case "qcow2":
-            return read_header(head, path).virtual_size_bytes
-        case _:
-            return sniff(head, size_bytes).virtual_size_bytes
