@@ -149,11 +149,6 @@ def destroy(dataset: str) -> None:
         lzc.lzc_destroy(dataset.encode())
 
 
-def promote(dataset: str) -> None:
-    with _told(f"{dataset} cannot be promoted") as lzc:
-        lzc.lzc_promote(dataset.encode())
-
-
 def snapshot(names: Sequence[str], properties: Properties) -> None:
     """All of one zpool at one time, or none. AlreadyExists names those in the way."""
     with _told(f"snapshots {', '.join(names)} cannot be made") as lzc:

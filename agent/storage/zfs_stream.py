@@ -163,10 +163,6 @@ class ZfsStreams:
         except ValueError:
             raise Unreachable(f"{name} of {dataset} is no number: {answer.strip()[:100]}") from None
 
-    async def set_native(self, dataset: str, **properties: str) -> None:
-        """Properties of ZFS's own, as zfs-set(8) has them. NotFound."""
-        await self._link.command("zfs", "set", *(f"{k}={v}" for k, v in properties.items()), dataset)
-
     async def _destroy(self, snapshot: str) -> None:
         answer = await self._link.program(snapshot, zfs_programs.DESTROY_SNAPSHOT, {"snapshot": snapshot}, writes=True)
         word, rows = zfs_programs.read_verdict(answer)

@@ -46,8 +46,3 @@ def is_of(replication: str, name: str) -> bool:
     """Whether that replication made it: the prefix of `a` must not match what `a-1` made."""
     prefix = snapshot_prefix(replication)
     return name.startswith(prefix) and name.removeprefix(prefix).isdigit()
-
-
-def number_of(replication: str, name: str) -> int:
-    """The n of a name for which `is_of`."""
-    return int(name.removeprefix(snapshot_prefix(replication)))
