@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,8 +12,9 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from agent.assembly import Drivers, Ground, Node, open_node
+from agent.assembly import Node, open_node
 from agent.compute.fake import FakeHypervisor
+from agent.ground import Drivers, Ground
 from agent.node import NodeState
 from agent.storage.fake import FakeStorageDriver
 from agent.wiring import fake_drivers
@@ -89,10 +92,12 @@ class FakeNode:
 async def fake_node(
     folder: Path, host: FakeHost | None = None, *, port: int | None = None, stop_patience_s: int = 20
 ) -> AsyncIterator[FakeNode]:
-    """A node with user `admin`, without rate limits, with its state below `folder`."""
+    """A node with user `admin`, without rate limits, with its state below `folder`. Its sockets lie in a folder of their own
+    whose path is short: a socket's path holds 107 bytes, and pytest's folders are deep where tests run side by side."""
+    run_dir = await asyncio.to_thread(tempfile.mkdtemp, prefix="hx-", dir="/tmp")
     settings = Settings(
         state_dir=str(folder / "state"),
-        run_dir=str(folder / "run"),
+        run_dir=run_dir,
         listen=f"127.0.0.1:{port or await asyncio.to_thread(free_port)}",
         peer_listen=f"127.0.0.1:{await asyncio.to_thread(free_port)}",
         stop_patience_s=stop_patience_s,
@@ -101,12 +106,15 @@ async def fake_node(
         rate_limit="off",
     )
     host = host or FakeHost()
-    state = await asyncio.to_thread(NodeState.open, Path(settings.state_dir), settings.node_name, os.urandom)
     try:
-        async with open_node(settings, state, host.open) as node:
-            yield FakeNode(node, host, folder)
+        state = await asyncio.to_thread(NodeState.open, Path(settings.state_dir), settings.node_name, os.urandom)
+        try:
+            async with open_node(settings, state, host.open) as node:
+                yield FakeNode(node, host, folder)
+        finally:
+            state.close()
     finally:
-        state.close()
+        await asyncio.to_thread(shutil.rmtree, run_dir)
 
 
 @contextmanager
