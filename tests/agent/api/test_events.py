@@ -39,7 +39,7 @@ async def test_a_creation_is_told_from_the_reservation_to_the_running_vm(api: Ap
         ("told", "running", None),
     ]
     assert story(events, "volume", "name", "used_by") == [
-        ("told-disk0", {"vm_id": "told", "disk": "disk0"}),
+        ("told-disk0", {"vm_id": "told", "disk": "disk0", "template": None}),
     ]
     told = story(events, "task", "state", "stage")
     assert told[:2] == [("queued", ""), ("running", "")]

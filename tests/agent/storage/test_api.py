@@ -63,7 +63,7 @@ async def test_a_volume_in_use_is_refused_with_who_uses_it(served: Served, bench
     assert "vm-7" in str(body)
     status, body = await call(served, "GET", "/api/storage/local/volumes")
     assert isinstance(body, list)
-    assert body[0]["used_by"] == {"vm_id": "vm-7", "disk": "disk0"}
+    assert body[0]["used_by"] == {"vm_id": "vm-7", "disk": "disk0", "template": None}
 
 
 async def test_a_pool_is_created_shown_and_deleted(served: Served, tmp_path: Path) -> None:
