@@ -115,10 +115,15 @@ class Replicas:
                 await self._settle(streams, at, record, order.snapshot, frozenset(kept))
         for record in self.records.of(call.peer.fingerprint, order.replication):
             if (record.pool != order.pool or record.volume not in order.kept) and record.is_live:
-                log.info(
-                    "replica %s/%s is left: its disk is no longer one of %s", record.pool, record.volume, record.source
-                )
-                await self.records.put(msgspec.structs.replace(record, is_live=False))
+                where = f"{record.pool}/{record.volume}"
+                try:
+                    await self._leave(record)
+                except HorcruxError as err:  # the set is whole without it; the next run asks again
+                    log.warning(
+                        "replica %s is kept, though its disk is no longer one of %s: %s", where, record.source, err
+                    )
+                else:
+                    log.info("replica %s is let go of: its disk is no longer one of %s", where, record.source)
 
     async def release(self, call: PeerCall[ReleaseOrder]) -> Released:
         """The replication has ended: its replicas are left to this node's operators, or deleted."""
@@ -129,7 +134,7 @@ class Replicas:
             if order.delete:
                 await self._delete(record)
             else:
-                await self.records.put(msgspec.structs.replace(record, is_live=False))
+                await self._leave(record)
             log.info("replica %s of %s is %s", key, record.source, "deleted" if order.delete else "left")
             names.append(key)
         return Released(volumes=tuple(names))
@@ -180,6 +185,23 @@ class Replicas:
         await self.records.put(whole)
         await streams.mark(at, marks_of(whole))
         await streams.destroy(at, snapshots=[point.name for point in old])
+
+    async def _leave(self, record: ReplicaDocument) -> None:
+        """To the operators here, as it last was whole. One that never was goes: no pool lists it, so nobody could delete it."""
+        try:
+            async with self._pools.using(record.pool) as pool:
+                streams, at = self._driver(pool), VolumeAt(pool.document, record.volume)
+                await streams.abandon(at)
+                is_there = await _is_there(streams, at)
+                if is_there:
+                    await streams.mark(at, marks_of(record))
+        except NotFound:
+            is_there = False
+        if is_there:
+            await self.records.put(msgspec.structs.replace(record, incoming=None, is_live=False))
+        else:
+            await self.records.forget(record)
+        await self.records.tell_volume(record.pool, record.volume)
 
     async def _delete(self, record: ReplicaDocument) -> None:
         try:
