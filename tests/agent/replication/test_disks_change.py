@@ -1,4 +1,4 @@
-"""Between two runs the VM's disks change: what is new arrives whole, what is gone is left at the peer, what has grown has grown."""
+"""Between two runs the disks change: what is new arrives whole, what is gone is left at the peer, what has grown has grown."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
