@@ -28,7 +28,8 @@ local function row(dataset)
   local state = 0
   if get(dataset, "{STATE_MARK}") == "{FILLING}" then state = 1 end
   return table.concat({{dataset, get(dataset, "type"), get(dataset, "volsize"), get(dataset, "used"),
-    get(dataset, "refreservation"), get(dataset, "keystatus"), state, get(dataset, "origin")}}, "\\t")
+    get(dataset, "refreservation"), get(dataset, "keystatus"), state, get(dataset, "origin"),
+    get(dataset, "guid")}}, "\\t")
 end
 """
 
@@ -104,10 +105,15 @@ return table.concat(rows, "\\n")
 
 DESTROY = (
     _OURS
-    + """
+    + f"""
 local dataset = argv["dataset"]
 if not zfs.exists(dataset) then return "gone" end
 if not is_ours(dataset) or get(dataset, "type") ~= "volume" then return "foreign" end
+if argv["leftover"] ~= nil then
+  if get(dataset, "{STATE_MARK}") ~= "{FILLING}" or "" .. get(dataset, "guid") ~= argv["leftover"] then return "other" end
+end
+"""
+    + """
 local snapshots, clones, holds = {}, {}, {}
 for s in zfs.list.snapshots(dataset) do
   snapshots[#snapshots + 1] = s
@@ -131,8 +137,9 @@ if refused ~= 0 then return "refused\\n" .. refused .. "\\t" .. dataset end
 return "gone"
 """
 )
-"""argv: dataset, node; writes. The volume is gone with its snapshots, in one step, or nothing has changed: gone, foreign,
-clones, holds, busy (somebody has it open), bookmarks (one is newer than its snapshots: they have to go first), refused.
+"""argv: dataset, node, and for what a cut-off filling left its guid, `leftover`; writes. The volume is gone with its
+snapshots, in one step, or nothing has changed: gone, foreign, other (no longer that leftover), clones, holds, busy (somebody
+has it open), bookmarks (one is newer than its snapshots: they have to go first), refused.
 
 ZFS answers EBUSY for a volume with snapshots whether it is open or not; only a rollback, which is merely checked here, tells."""
 
@@ -177,6 +184,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Its encryption key is not loaded."""
     is_filling: bool
     origin: str | None
+    guid: str
+    """Its own for ever: another of the same name has another."""
 
 
 class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,7 +208,7 @@ class MarksRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_row(line: str) -> Row:
-    dataset, type_, volsize, used, reserved, key, state, origin = _columns(line, 8)
+    dataset, type_, volsize, used, reserved, key, state, origin, guid = _columns(line, 9)
     return Row(
         dataset=dataset,
         type=type_,
@@ -209,6 +218,7 @@ def read_row(line: str) -> Row:
         is_locked=key == "unavailable",
         is_filling=state == "1",
         origin=origin or None,
+        guid=guid,
     )
 
 

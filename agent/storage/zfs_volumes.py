@@ -144,14 +144,17 @@ class ZfsVolumes:
     async def delete(self, pool: PoolDocument, name: str) -> None:
         await self.destroy(pool, volume_dataset(self._pools.target(pool), name))
 
-    async def destroy(self, pool: PoolDocument, dataset: str) -> None:
-        """Gone with its snapshots, or as it was. What is not ours stays, without a word."""
+    async def destroy(self, pool: PoolDocument, dataset: str, *, leftover: Row | None = None) -> None:
+        """Gone with its snapshots, or as it was. What is not ours stays, without a word; with `leftover`, whatever is not, or
+        no longer, that cut-off filling too."""
+        arguments = {"dataset": dataset, "node": self._node}
+        if leftover is not None:
+            arguments["leftover"] = leftover.guid
         for _ in range(BUSY_TRIES):
-            arguments = {"dataset": dataset, "node": self._node}
             answer = await self._link.program(dataset, zfs_programs.DESTROY, arguments, writes=True)
             word, rows = zfs_programs.read_verdict(answer)
             match word:
-                case "gone" | "foreign":
+                case "gone" | "foreign" | "other":
                     return
                 case "clones" | "holds":
                     refuse(pool, volume_name(pool.target, dataset), word, rows)
@@ -174,13 +177,13 @@ class ZfsVolumes:
         """What earlier, cut-off fillings left in the pool is gone."""
         for row in await self._rows(pool):
             if row.is_filling and not self._filling[row.dataset]:
-                await self.destroy(pool, row.dataset)
+                await self.destroy(pool, row.dataset, leftover=row)
 
     async def clear_leftover(self, pool: PoolDocument, dataset: str) -> None:
         """The same of one name."""
         row = await self._look(pool, dataset)
         if row is not None and row.is_filling and not self._filling[dataset]:
-            await self.destroy(pool, dataset)
+            await self.destroy(pool, dataset, leftover=row)
 
     async def _look(self, pool: PoolDocument, dataset: str) -> Row | None:
         """What is ours under that name."""

@@ -1,0 +1,67 @@
+"""What the channel programs decide inside the kernel, run in a real Lua on datasets in memory."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.blocking import BlockingPool
+from agent.storage.qemu_img import QemuImg
+from agent.storage.zfs_health import ZpoolHealth
+from agent.storage.zfs_pool import ZfsPools
+from agent.storage.zfs_volumes import ZfsVolumes
+from horcrux.storage.pool import PoolDocument
+from horcrux.storage.zfs import FILLING, NODE_MARK, POOL_MARK, READY, STATE_MARK
+from tests.support.zfs import NODE, zfs_pool
+from tests.support.zfs_kernel import Dataset, Kernel, KernelLink
+
+POOL = zfs_pool("tank/vms")
+DISK = "tank/vms/disk0"
+OURS = {NODE_MARK: NODE, POOL_MARK: POOL.id}
+
+
+class OpenPools(ZfsPools):
+    """Every pool is open."""
+
+    def target(self, pool: PoolDocument) -> str:
+        return pool.target
+
+
+class Bench:
+    def __init__(self, link: KernelLink, files: BlockingPool) -> None:
+        self.link = link
+        self.kernel = link.kernel
+        pools = OpenPools(link, ZpoolHealth(link), NODE, Path("/nowhere"), lambda _path: None)
+        self.volumes = ZfsVolumes(link, pools, NODE, QemuImg(files))
+
+    def make(self, name: str = DISK, state: str = READY, *, origin: str | None = None) -> Dataset:
+        return self.kernel.make(name, {**OURS, STATE_MARK: state}, origin=origin)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    files = BlockingPool("files")
+    link = KernelLink(Kernel())
+    bench = Bench(link, files)
+    bench.make("tank/vms")
+    yield bench
+    await link.close()
+    files.close()
+
+
+async def test_what_a_cut_off_filling_left_is_cleared_away(bench: Bench) -> None:
+    bench.make(state=FILLING)
+    bench.make("tank/vms/whole")
+    await bench.volumes.clear_leftovers(POOL)
+    assert [v.name for v in await bench.volumes.all(POOL)] == ["whole"]
+    assert DISK not in bench.kernel.datasets
+
+
+@pytest.mark.parametrize("state", [READY, FILLING])
+async def test_a_volume_made_anew_meanwhile_is_no_leftover(bench: Bench, state: str) -> None:
+    bench.make(state=FILLING)
+    for clear in (bench.volumes.clear_leftovers(POOL), bench.volumes.clear_leftover(POOL, DISK)):
+        bench.link.before = lambda: bench.make(state=state)
+        await clear
+        assert DISK in bench.kernel.datasets
+        bench.make(state=FILLING)
