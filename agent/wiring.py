@@ -4,8 +4,8 @@ what runs on the fakes needs no libvirt."""
 from pathlib import Path
 from typing import Protocol
 
-from agent.assembly import Drivers, Ground
 from agent.console.websockify import Websockify, WebsockifyUnit
+from agent.ground import Drivers, Ground
 from agent.replication.driver import StreamDriver
 from agent.storage.driver import StorageDriver
 from horcrux.ids import NodeId, PoolId

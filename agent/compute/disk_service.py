@@ -1,16 +1,11 @@
 """Disks of VMs for the API: moved to another pool, and grown. Both are tasks that hold the VM and the volumes."""
 
 from agent.asked import Asked
-from agent.compute.definer import Definer
-from agent.compute.disk_copy import CopyWatch
 from agent.compute.disk_growth import DiskGrowth, check_grows
 from agent.compute.disk_move import DiskMove, Route
 from agent.compute.disk_ports import DiskVolumes
-from agent.compute.disk_records import DiskRecords
-from agent.compute.driver import BlockJobs
 from agent.compute.service import VmService
-from agent.tasks import TaskRun, TaskSubmitter
-from horcrux.clock import Clock
+from agent.tasks import TaskRun
 from horcrux.compute.disk_bodies import MoveDisk, ResizeDisk
 from horcrux.compute.disk_change import check_can_move, disk_of
 from horcrux.compute.lifecycle import Verb, admit
@@ -18,7 +13,6 @@ from horcrux.compute.vm import VmDocument
 from horcrux.errors import NotFound, invalid_field
 from horcrux.ids import PoolId, VmId
 from horcrux.storage.volume import check_size_gb
-from horcrux.store import Collection
 from horcrux.tasks import Task
 
 
@@ -83,20 +77,3 @@ class DiskService:
             number += 1
             name = f"{wanted}-{number}"
         return name
-
-
-def build_disks(
-    documents: Collection[VmDocument],
-    vms: VmService,
-    blocks: BlockJobs,
-    definer: Definer,
-    volumes: DiskVolumes,
-    tasks: TaskSubmitter,
-    *,
-    clock: Clock,
-) -> DiskService:
-    """The service; recoveries are registered with `tasks`."""
-    records = DiskRecords(documents, definer)
-    watch = CopyWatch(blocks, vms.registry, volumes, clock)
-    move = DiskMove(records, vms.registry, blocks, volumes, watch, tasks)
-    return DiskService(vms, volumes, move, DiskGrowth(records, vms.registry, blocks, volumes, tasks))

@@ -6,17 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from agent.asked import Asked
-from agent.compute.definer import Definer
-from agent.compute.driver import GuestSnapshots, Hypervisor
-from agent.compute.ports import Disks, DiskSnapshots
 from agent.compute.registry import VmRegistry
 from agent.compute.snapshot_birth import SnapshotBirth
 from agent.compute.snapshot_disks import SnapshotDisks
-from agent.compute.snapshot_files import SnapshotFiles
 from agent.compute.snapshot_revert import SnapshotRevert
 from agent.compute.vm_view import vm_view
 from agent.tasks import TaskRun, TaskSubmitter
-from horcrux.clock import Clock
 from horcrux.compute.snapshot import (
     check_can_begin,
     check_can_revert,
@@ -135,36 +130,3 @@ def _view(document: VmDocument, snapshot: VmSnapshot, used: Mapping[str, int]) -
     on_disks = used.get(snapshot.name)
     size_bytes = None if on_disks is None and not snapshot.has_memory else (on_disks or 0) + snapshot.memory_bytes
     return SnapshotView.of(document, snapshot, size_bytes)
-
-
-class SnapshotParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What `build_snapshots` puts together."""
-
-    vms: Collection[VmDocument]
-    registry: VmRegistry
-    hypervisor: Hypervisor
-    guests: GuestSnapshots
-    storage: Disks
-    volumes: DiskSnapshots
-    files: SnapshotFiles
-    tasks: TaskSubmitter
-    clock: Clock
-    node_name: str
-
-
-def build_snapshots(parts: SnapshotParts) -> SnapshotService:
-    """The service, its recoveries registered."""
-    disks = SnapshotDisks(parts.volumes, parts.hypervisor, parts.guests)
-    birth = SnapshotBirth(parts.vms, parts.registry, parts.guests, disks, parts.files, parts.tasks, clock=parts.clock)
-    revert = SnapshotRevert(
-        parts.vms,
-        parts.registry,
-        hypervisor=parts.hypervisor,
-        guests=parts.guests,
-        disks=disks,
-        files=parts.files,
-        definer=Definer(parts.hypervisor, parts.storage),
-        storage=parts.storage,
-        tasks=parts.tasks,
-    )
-    return SnapshotService(parts.vms, parts.registry, disks, birth, revert, parts.tasks, node_name=parts.node_name)

@@ -20,6 +20,7 @@ from agent.storage.pools import Pools
 from agent.storage.ports import LetIn, VolumeUses
 from agent.storage.qemu_img import QemuImg
 from agent.storage.quota import Quotas, Wanted
+from agent.storage.quota_service import QuotaService
 from agent.storage.seed import SeedStore
 from agent.storage.volumes import Volumes
 from agent.tasks import TaskSubmitter
@@ -33,7 +34,8 @@ from horcrux.store import Store
 
 
 class StorageService:
-    """`pools`, `volumes` and `images` serve the API; the methods are what VMs need (`agent.compute.ports.Disks`)."""
+    """`pools`, `volumes`, `images` and `quota_service` serve the API; the methods are what VMs need
+    (`agent.compute.ports.Disks`)."""
 
     def __init__(
         self,
@@ -69,9 +71,10 @@ class StorageService:
         )
         self._uses = uses
         self.quotas = Quotas(store)
+        self.quota_service = QuotaService(store, self.quotas, self.pools, events)
         self.volumes = Volumes(self.pools, tasks, events, uses, self.quotas)
         self.disk_snapshots = DiskSnapshots(self.pools, self.quotas)
-        self.copies = VolumeCopies(self.pools, events, uses, self.quotas)
+        self.copies = VolumeCopies(self.pools, self.volumes, self.quotas)
         self.images = Images(self.pools, tasks, events, uses, Fetcher(self._files, image_folders))
         self.watch = PoolWatch(self.pools.own_views, self.pools.publish, clock)
         self.tasks = tasks

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.assembly import Drivers, Ground
 from agent.compute.driver import Sighting
 from agent.compute.fake import FakeHypervisor
+from agent.ground import Drivers, Ground
 from agent.loops import LoopFailed
 from horcrux.errors import Unavailable
 from tests.support.api import Api

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.assembly import Drivers, Ground
 from agent.compute.fake_snapshots import FakeSnapshots
+from agent.ground import Drivers, Ground
 from agent.storage.fake import FakeStorageDriver
 from horcrux.compute.vm import RunState
 from horcrux.errors import Unavailable
