@@ -366,20 +366,21 @@ class TaskEngine:
             run.warn(warning)
         if error is not None:
             run.log(f"{state}: {error.message}")
-        run.change(state=state, error=error, finished_at=self.clock.now(), stage="")
+        # Kept aside until its locks are free: whoever sees it ended may go on at once with what it held.
+        over = msgspec.structs.replace(run.task, state=state, error=error, finished_at=self.clock.now(), stage="")
         if state is TaskState.COMPLETED:
-            run.change(progress=1.0, result=dict(result) if result is not None else None)
-        row = self.journal.finish_task(run.task, forget_recoveries=not left)
+            over = msgspec.structs.replace(over, progress=1.0, result=dict(result) if result is not None else None)
+        row = self.journal.finish_task(over, forget_recoveries=not left)
         for write in (run.flush_log(), row, self._locks.free(run.held)):
             try:
                 await write
             except Exception:
                 log.exception("task %s is over (%s), but that could not be written down", run.task.id, state)
-        del self._runs[run.task.id]
+        del self._runs[over.id]
         if left:
             self.recoveries.leave()
-        self.tell(run.task)
-        run.done.set_result(run.task)
+        self.tell(over)
+        run.done.set_result(over)
 
     async def _close_interrupted(self, task: Task, warnings: Sequence[str]) -> None:
         if not task.state.is_final:

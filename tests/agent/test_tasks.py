@@ -181,6 +181,33 @@ async def test_cancelling_undoes_and_says_who(bench: Bench) -> None:
         await bench.engine.cancel(task.id, ANN)
 
 
+async def test_a_task_is_shown_as_ended_only_when_its_locks_are_free(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_free = asyncio.Event()
+    is_freeing = asyncio.Event()
+    free = TaskLocks.free
+
+    async def slow(locks: TaskLocks, held: dict[str, int]) -> None:
+        is_freeing.set()
+        await may_free.wait()
+        await free(locks, held)
+
+    async def body(_: TaskRun) -> None:
+        return
+
+    monkeypatch.setattr(TaskLocks, "free", slow)
+    task = await bench.engine.submit(order("vm/a"), body)
+    await is_freeing.wait()
+    try:
+        assert (await bench.engine.get(task.id)).state is TaskState.RUNNING
+        assert [t.state for t in await bench.engine.recent(TaskFilter(), 10, None)] == [TaskState.RUNNING]
+    finally:
+        may_free.set()
+    assert (await bench.engine.wait(task.id)).state is TaskState.COMPLETED
+    assert bench.engine.running_on("vm/a") is None
+
+
 async def test_a_task_cancelled_before_it_began_never_runs(bench: Bench) -> None:
     ran = []
 
