@@ -194,10 +194,11 @@ async def test_a_failed_call_tells_what_its_task_tells(api: Api, shared_node: Fa
     task = (await api.get("/api/tasks", params={"target": "vm/broken", "limit": 1}))[0]
     assert (task["state"], task["error"], task["error_code"]) == ("failed", failed["error"], "not_found")
     assert (await api.get(f"/api/tasks/{task['id']}"))["error_details"] == {
+        "kind": "volume",
+        "id": "broken-disk0",
         "pool": "local",
-        "volume": "broken-disk0",
     }
-    assert (failed["pool"], failed["volume"]) == ("local", "broken-disk0")
+    assert (failed["pool"], failed["kind"], failed["id"]) == ("local", "volume", "broken-disk0")
 
 
 async def test_a_crash_and_a_stop_from_outside_are_shown_and_such_a_vm_starts_again(
