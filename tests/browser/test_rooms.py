@@ -77,7 +77,8 @@ async def test_every_room_fits_on_a_phone(open_page: OpenPage, agent: AgentProce
 # Boxes are compared: a clipped page reports no scroll width. What scrolls by itself may be wider than the phone, and the
 # button that scrolls it waits outside while there is nothing to scroll to.
 _CUT = """() => [...document.querySelectorAll('main *')]
-  .filter((e) => e.checkVisibility() && !e.closest('svg, .pf-v6-screen-reader, .xterm, .horcrux-log, .pf-v6-c-tabs__list, .pf-v6-c-tabs__scroll-button'))
+  .filter((e) => e.checkVisibility() && !e.closest('svg, .pf-v6-screen-reader, .xterm, .horcrux-log'))
+  .filter((e) => !e.closest('.pf-v6-c-tabs__list, .pf-v6-c-tabs__scroll-button'))
   .filter((e) => { const b = e.getBoundingClientRect(); return b.width > 0 && (b.right > innerWidth + 1 || b.left < -1); })
   .map((e) => e.tagName + '.' + e.className)
   .slice(0, 5)"""
