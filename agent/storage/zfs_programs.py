@@ -126,6 +126,14 @@ if #snapshots > 0 then
   local refused = zfs.check.rollback(dataset)
   if refused == EEXIST then return "bookmarks" end
   if refused == EBUSY or refused == EAGAIN then return "busy" end
+  -- these are found out after it is known that nobody has it open
+  if refused ~= 0 and refused ~= ENOSPC and refused ~= EDQUOT then
+    return "refused\\n" .. refused .. "\\t" .. dataset
+  end
+end
+for _, s in ipairs(snapshots) do
+  local refused = zfs.check.destroy(s)
+  if refused ~= 0 then return "refused\\n" .. refused .. "\\t" .. s end
 end
 for _, s in ipairs(snapshots) do
   local refused = zfs.sync.destroy(s)
@@ -139,7 +147,8 @@ return "gone"
 )
 """argv: dataset, node, and for what a cut-off filling left its guid, `leftover`; writes. The volume is gone with its
 snapshots, in one step, or nothing has changed: gone, foreign, other (no longer that leftover), clones, holds, busy (somebody
-has it open), bookmarks (one is newer than its snapshots: they have to go first), refused.
+has it open), bookmarks (one is newer than its snapshots: they have to go first), refused (an errno, and what it is about).
+Everything that can be checked is, before the first thing goes.
 
 ZFS answers EBUSY for a volume with snapshots whether it is open or not; only a rollback, which is merely checked here, tells."""
 

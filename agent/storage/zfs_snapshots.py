@@ -8,8 +8,8 @@ from agent.storage import zfs_library, zfs_programs
 from agent.storage.zfs_device import wait_for_device
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_programs import Row, SnapshotRow
-from agent.storage.zfs_volumes import ZfsVolumes, refuse
-from horcrux.errors import AlreadyExists, Conflict, NotFound, Unreachable, invalid_field
+from agent.storage.zfs_volumes import ZfsVolumes, refusal, refuse
+from horcrux.errors import AlreadyExists, Conflict, NotFound, invalid_field
 from horcrux.replication.points import OURS
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.volume import VolumeSnapshot
@@ -80,7 +80,7 @@ class ZfsSnapshots:
             return
         if word in ("clones", "holds"):
             refuse(pool, name, word, rows, snapshot)
-        raise Unreachable(f"snapshot {whole} could not be destroyed: {answer}")
+        raise refusal(f"snapshot {whole}", rows)
 
     async def rows(self, row: Row) -> list[SnapshotRow]:
         """Of a volume, oldest first, ours and others'."""

@@ -7,6 +7,7 @@ changed or deleted.
 """
 
 import asyncio
+import errno
 import os
 from collections import Counter
 from typing import NoReturn
@@ -19,7 +20,7 @@ from agent.storage.zfs_device import wait_for_device
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_pool import ZfsPools
 from agent.storage.zfs_programs import Row
-from horcrux.errors import AlreadyExists, InUse, Unavailable, Unreachable, invalid_field
+from horcrux.errors import AlreadyExists, HorcruxError, InUse, Unavailable, Unreachable, invalid_field
 from horcrux.ids import NodeId
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.refusals import base_never_changes, check_grows, has_clones, no_volume, volume_taken
@@ -163,7 +164,7 @@ class ZfsVolumes:
                 case "busy":
                     await self._wait_or_abort(dataset)
                 case _:
-                    raise Unreachable(f"{dataset} could not be destroyed: {answer}")
+                    raise refusal(dataset, rows)
         raise InUse(f"{device_path(dataset)} is open: a running VM, or another program, uses it", pool=pool.id)
 
     async def drop_bookmarks(self, dataset: str, newer_than: int = 0) -> None:
@@ -236,6 +237,14 @@ class ZfsVolumes:
             await self._link.command("zfs", "receive", "-A", dataset)
         else:
             await asyncio.sleep(BUSY_WAIT_S)
+
+
+def refusal(what: str, rows: list[str]) -> HorcruxError:
+    """The kernel's errno, and what it is about, as one of ours."""
+    code, _, about = (rows[0] if rows else "").partition("\t")
+    if code == str(errno.EBUSY):
+        return InUse(f"{what} could not be destroyed: {about} is open, or being sent")
+    return Unreachable(f"{what} could not be destroyed: ZFS error {code} of {about}")
 
 
 def refuse(pool: PoolDocument, name: str, word: str, rows: list[str], snapshot: str | None = None) -> NoReturn:

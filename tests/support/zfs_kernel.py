@@ -30,6 +30,7 @@ class Dataset(msgspec.Struct, kw_only=True):
     holds: list[str] = msgspec.field(default_factory=list)
     refuses: int = 0
     """Errno that destroying it is answered with."""
+    refuses_rollback: int = 0
 
 
 class Kernel:
@@ -113,7 +114,8 @@ class Kernel:
         newest = max(self.datasets[s].guid for s in snapshots)
         if any(made > newest for made in self.bookmarks.get(name, {}).values()):
             return errno.EEXIST
-        return errno.EBUSY if self.datasets[name].is_open else self.datasets[name].refuses
+        one = self.datasets[name]
+        return errno.EBUSY if one.is_open else one.refuses or one.refuses_rollback
 
     def _destroy(self, name: str) -> int:
         if refused := self._refuses_destroy(name):

@@ -1,5 +1,6 @@
 """What the channel programs decide inside the kernel, run in a real Lua on datasets in memory."""
 
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from agent.storage.qemu_img import QemuImg
 from agent.storage.zfs_health import ZpoolHealth
 from agent.storage.zfs_pool import ZfsPools
 from agent.storage.zfs_volumes import ZfsVolumes
+from horcrux.errors import InUse, Unreachable
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.zfs import FILLING, NODE_MARK, POOL_MARK, READY, STATE_MARK
 from tests.support.zfs import NODE, zfs_pool
@@ -65,3 +67,30 @@ async def test_a_volume_made_anew_meanwhile_is_no_leftover(bench: Bench, state: 
         await clear
         assert DISK in bench.kernel.datasets
         bench.make(state=FILLING)
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EIO])
+async def test_a_volume_whose_snapshot_cannot_be_destroyed_keeps_them_all(bench: Bench, code: int) -> None:
+    bench.make()
+    bench.make(f"{DISK}@first")
+    bench.make(f"{DISK}@second").refuses = code
+    with pytest.raises(InUse if code == errno.EBUSY else Unreachable, match="second"):
+        await bench.volumes.delete(POOL, "disk0")
+    assert set(bench.kernel.datasets) == {"tank/vms", DISK, f"{DISK}@first", f"{DISK}@second"}
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EDOM])
+async def test_an_answer_that_nobody_knows_is_a_refusal(bench: Bench, code: int) -> None:
+    bench.make().refuses = code
+    bench.make(f"{DISK}@first")
+    with pytest.raises(Unreachable, match=str(code)):
+        await bench.volumes.delete(POOL, "disk0")
+    assert f"{DISK}@first" in bench.kernel.datasets
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_full_zpool_does_not_keep_a_volume_from_being_destroyed(bench: Bench, code: int) -> None:
+    bench.make().refuses_rollback = code
+    bench.make(f"{DISK}@first")
+    await bench.volumes.delete(POOL, "disk0")
+    assert set(bench.kernel.datasets) == {"tank/vms"}
