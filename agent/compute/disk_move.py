@@ -21,8 +21,9 @@ from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.disk_change import begin_switch, check_can_move, disk_of, moved, not_moved
 from horcrux.compute.domain import DomainDisk
 from horcrux.compute.vm import Phase, VmDocument
-from horcrux.errors import Conflict, NotFound
+from horcrux.errors import Conflict, NotFound, Unavailable
 from horcrux.ids import PoolId, VmId
+from horcrux.storage.network_source import without_options
 from horcrux.storage.refusals import volume_taken
 from horcrux.storage.volume import Volume
 
@@ -119,7 +120,7 @@ class DiskMove:
         await self._records.define(document)
         if run is not None:
             await run.stage(f"removing volume {route.source[1]} of pool {route.source[0]}", 0.95)
-        await self._volumes.remove(*route.source)
+        await self._remove(route, route.source)
 
     async def _is_alive(self, vm_id: VmId) -> bool:
         seen = await self._registry.look_again(vm_id)
@@ -131,31 +132,60 @@ class DiskMove:
         route = Route(vm_id=VmId(args["vm"]), disk=args["disk"], source=source, target=target, format="")
         document = await self._records.of_uuid(args["vm"], args["uuid"])
         if document is None or document.phase is Phase.DELETING:
-            for place in (source, target):
-                if self._volumes.use_of(*place) is None:
-                    await self._volumes.remove(*place)
-            return
+            if self._volumes.use_of(*target) is None:
+                await self._volumes.remove(*target)
+            return  # its disks go with it; a volume that has the name of one by now is another's
         disk = disk_of(document, route.disk)
-        new = await self._new_volume(route)
-        if new is not None and ((disk.storage_pool, disk.volume) == target or await self._is_switched(route, new)):
-            log.info("VM %s: %s is in pool %s, which its guest has written to", route.vm_id, route.disk, target[0])
-            await self._end(None, route, new)
-            return
-        await self._drop(route)
-        await self._volumes.remove(*target)
+        is_recorded = (disk.storage_pool, disk.volume) == target
+        if not is_recorded and not await self._is_switched(route):
+            await self._drop(route)
+            if not await self._is_switched(route):  # asked again: a switch may have ended while its copy was dropped
+                await self._go_back(route, document)
+                return
+        log.info("VM %s: %s is in pool %s, which its guest has written to", route.vm_id, route.disk, target[0])
+        new = await self._volume(target)
+        if new is None:
+            words = f"volume {target[1]} is not in pool {target[0]} now, though it is {route.disk} of VM {route.vm_id}"
+            raise Unavailable(f"{words}; is the pool's storage there?", vm=route.vm_id, pool=target[0])
+        await self._end(None, route, new)
+
+    async def _go_back(self, route: Route, document: VmDocument) -> None:
+        """The copy is gone, once it is known that the guest has the old volume."""
+        path, old = await self._path(route), await self._volume(route.source)
+        if path is None and route.disk not in document.moving:
+            log.debug("VM %s is not defined, and was never to be switched", route.vm_id)
+        elif path is None or old is None or path != without_options(old.path):
+            words = (
+                f"it cannot be told which volume {route.disk} of VM {route.vm_id} is: the hypervisor has {path} for it"
+            )
+            raise Unavailable(f"{words}; neither copy is removed", vm=route.vm_id, disk=route.disk)
+        await self._remove(route, route.target)
         await self._records.change(route.vm_id, lambda was: not_moved(was, route.disk))
 
-    async def _new_volume(self, route: Route) -> Volume | None:
+    async def _remove(self, route: Route, place: Place) -> None:
+        """Gone, unless another VM or a template has it by now."""
+        use = self._volumes.use_of(*place)
+        if use is None or use.vm_id == route.vm_id:
+            await self._volumes.remove(*place)
+        else:
+            log.warning("VM %s: volume %s of pool %s stays: %s has it", route.vm_id, place[1], place[0], use.holder)
+
+    async def _volume(self, place: Place) -> Volume | None:
         try:
-            return await self._volumes.find(*route.target)
+            return await self._volumes.find(*place)
         except NotFound:
             return None
 
-    async def _is_switched(self, route: Route, new: Volume) -> bool:
+    async def _path(self, route: Route) -> str | None:
+        """Of what the guest has as its disk; None when it is not defined."""
         try:
-            return await self._blocks.disk_path(route.vm_id, route.disk) == new.path
+            return await self._blocks.disk_path(route.vm_id, route.disk)
         except NotFound:
-            return False
+            return None
+
+    async def _is_switched(self, route: Route) -> bool:
+        new = await self._volume(route.target)
+        return new is not None and await self._path(route) == without_options(new.path)
 
     async def _drop(self, route: Route) -> None:
         try:

@@ -94,7 +94,8 @@ class BlockJobs(Protocol):
     """
 
     async def disk_path(self, vm_id: VmId, disk: str) -> str:
-        """Path of what the guest has open as that disk; when it does not run, of what its definition names. A switch changes
+        """Path (`without_options`) of what the guest has open as that disk; of one that does not run, of what its definition
+        names. A switch changes
         both, so this tells after any crash which of two volumes has the newest content, until somebody defines it anew."""
         ...
 

@@ -9,6 +9,7 @@ from agent.compute.fake import FakeHypervisor, is_alive
 from horcrux.compute.domain import DomainDisk
 from horcrux.errors import Conflict, NotFound
 from horcrux.ids import VmId
+from horcrux.storage.network_source import without_options
 
 TOTAL_BYTES = 1024**3
 """What every copy has to do, in this world."""
@@ -39,7 +40,7 @@ class FakeBlockJobs:
         """What guests have been told of the size of their disks."""
 
     async def disk_path(self, vm_id: VmId, disk: str) -> str:
-        return self._disk(vm_id, disk).path
+        return without_options(self._disk(vm_id, disk).path)
 
     async def start_copy(self, vm_id: VmId, disk: str, target: DomainDisk) -> None:
         self._disk(vm_id, disk)

@@ -20,3 +20,8 @@ def split_host(host: str) -> tuple[str, str | None]:
         return address, rest.removeprefix(":") or None
     name, _, port = host.partition(":")
     return name, port or None
+
+
+def without_options(path: str) -> str:
+    """A volume's path as a hypervisor tells it back: of a network volume `<protocol>:<name>` alone. Equal for the same volume."""
+    return path if path.startswith("/") else ":".join(path.split(":")[:2])
