@@ -97,11 +97,13 @@ CLONES = """
 local dataset, rows = (...)["argv"]["dataset"], {}
 if not zfs.exists(dataset) then return "missing" end
 for s in zfs.list.snapshots(dataset) do
-  for clone in zfs.list.clones(s) do rows[#rows + 1] = clone end
+  for clone in zfs.list.clones(s) do
+    if string.find(clone, "%", 1, true) == nil then rows[#rows + 1] = clone end
+  end
 end
 return table.concat(rows, "\\n")
 """
-"""argv: dataset. A row for each clone of each of its snapshots; `missing`."""
+"""argv: dataset. A row for each clone of each of its snapshots, but for what a cut-off receive left (`%recv`); `missing`."""
 
 DESTROY = (
     _OURS
@@ -114,14 +116,17 @@ if argv["leftover"] ~= nil then
 end
 """
     + """
-local snapshots, clones, holds = {}, {}, {}
+local snapshots, clones, holds, is_receiving = {}, {}, {}, false
 for s in zfs.list.snapshots(dataset) do
   snapshots[#snapshots + 1] = s
-  for clone in zfs.list.clones(s) do clones[#clones + 1] = clone end
+  for clone in zfs.list.clones(s) do
+    if string.find(clone, dataset .. "/%", 1, true) == 1 then is_receiving = true else clones[#clones + 1] = clone end
+  end
   for tag in zfs.list.holds(s) do holds[#holds + 1] = s .. "\\t" .. tag end
 end
 if #clones > 0 then return "clones\\n" .. table.concat(clones, "\\n") end
 if #holds > 0 then return "holds\\n" .. table.concat(holds, "\\n") end
+if is_receiving then return "receiving" end
 if #snapshots > 0 then
   local refused = zfs.check.rollback(dataset)
   if refused == EEXIST then return "bookmarks" end
@@ -147,8 +152,8 @@ return "gone"
 )
 """argv: dataset, node, and for what a cut-off filling left its guid, `leftover`; writes. The volume is gone with its
 snapshots, in one step, or nothing has changed: gone, foreign, other (no longer that leftover), clones, holds, busy (somebody
-has it open), bookmarks (one is newer than its snapshots: they have to go first), refused (an errno, and what it is about).
-Everything that can be checked is, before the first thing goes.
+has it open), bookmarks (one is newer than its snapshots: they have to go first), receiving (a receive into it was cut off, or is
+under way), refused (an errno, and what it is about). Everything that can be checked is, before the first thing goes.
 
 ZFS answers EBUSY for a volume with snapshots whether it is open or not; only a rollback, which is merely checked here, tells."""
 

@@ -161,7 +161,7 @@ class ZfsVolumes:
                     refuse(pool, volume_name(pool.target, dataset), word, rows)
                 case "bookmarks":
                     await self.drop_bookmarks(dataset)
-                case "busy":
+                case "busy" | "receiving":
                     await self._wait_or_abort(dataset)
                 case _:
                     raise refusal(dataset, rows)

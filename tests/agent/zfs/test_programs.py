@@ -8,6 +8,7 @@ import pytest
 
 from agent.blocking import BlockingPool
 from agent.storage.qemu_img import QemuImg
+from agent.storage.zfs_clones import ZfsClones
 from agent.storage.zfs_health import ZpoolHealth
 from agent.storage.zfs_pool import ZfsPools
 from agent.storage.zfs_volumes import ZfsVolumes
@@ -33,8 +34,8 @@ class Bench:
     def __init__(self, link: KernelLink, files: BlockingPool) -> None:
         self.link = link
         self.kernel = link.kernel
-        pools = OpenPools(link, ZpoolHealth(link), NODE, Path("/nowhere"), lambda _path: None)
-        self.volumes = ZfsVolumes(link, pools, NODE, QemuImg(files))
+        self.pools = OpenPools(link, ZpoolHealth(link), NODE, Path("/nowhere"), lambda _path: None)
+        self.volumes = ZfsVolumes(link, self.pools, NODE, QemuImg(files))
 
     def make(self, name: str = DISK, state: str = READY, *, origin: str | None = None) -> Dataset:
         return self.kernel.make(name, {**OURS, STATE_MARK: state}, origin=origin)
@@ -94,3 +95,24 @@ async def test_a_full_zpool_does_not_keep_a_volume_from_being_destroyed(bench: B
     bench.make(f"{DISK}@first")
     await bench.volumes.delete(POOL, "disk0")
     assert set(bench.kernel.datasets) == {"tank/vms"}
+
+
+async def test_a_replica_with_a_cut_off_increment_can_be_deleted(bench: Bench) -> None:
+    bench.make()
+    bench.make(f"{DISK}@sent")
+    bench.make(f"{DISK}/%recv", origin=f"{DISK}@sent")
+    assert await ZfsClones(bench.link, bench.pools, bench.volumes).clones_of_volume(POOL, "disk0") == []
+    await bench.volumes.delete(POOL, "disk0")
+    assert set(bench.kernel.datasets) == {"tank/vms"}
+    assert ("zfs", "receive", "-A", DISK) in bench.link.commands
+
+
+async def test_clones_keep_a_replica_and_its_cut_off_increment(bench: Bench) -> None:
+    bench.make()
+    bench.make(f"{DISK}@sent")
+    bench.make(f"{DISK}/%recv", origin=f"{DISK}@sent")
+    bench.make("tank/vms/clone", origin=f"{DISK}@sent")
+    with pytest.raises(InUse, match="clone") as caught:
+        await bench.volumes.delete(POOL, "disk0")
+    assert "%recv" not in str(caught.value)
+    assert bench.link.commands == []
