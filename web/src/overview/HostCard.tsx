@@ -3,10 +3,6 @@ import {
   CardBody,
   CardHeader,
   CardTitle,
-  DescriptionList,
-  DescriptionListDescription,
-  DescriptionListGroup,
-  DescriptionListTerm,
   ExpandableSection,
   Label,
   Title,
@@ -18,6 +14,7 @@ import type { Capability, Host } from '../api/types';
 import { m } from '../messages';
 import { Answer } from '../ui/Answer';
 import { CopyText } from '../ui/CopyText';
+import { Facts } from '../ui/Facts';
 import { gibibytes, mebibytes } from '../ui/format';
 
 export function HostCard({ query }: { query: UseQueryResult<Host> }) {
@@ -86,16 +83,7 @@ function HostFacts({ host }: { host: Host }) {
     [words.memory, m.overview.freeMemory(mebibytes(host.memory_available_mb), mebibytes(host.memory_mb))],
     [words.state, m.overview.freeRoom(host.state_dir, gibibytes(host.state_dir_free_gb))],
   ];
-  return (
-    <DescriptionList isHorizontal isCompact termWidth="7rem">
-      {facts.map(([term, value]) => (
-        <DescriptionListGroup key={term}>
-          <DescriptionListTerm>{term}</DescriptionListTerm>
-          <DescriptionListDescription className="horcrux-wrap">{value}</DescriptionListDescription>
-        </DescriptionListGroup>
-      ))}
-    </DescriptionList>
-  );
+  return <Facts facts={facts} width="7rem" />;
 }
 
 const COMMAND = /^(?:apt|echo|ip|modprobe|mount|pip|systemctl|sysctl|usermod|virtlogd|libvirtd)\b[^,;()]*$/;

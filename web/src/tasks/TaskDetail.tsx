@@ -1,12 +1,4 @@
-import {
-  Alert,
-  Button,
-  DescriptionList,
-  DescriptionListDescription,
-  DescriptionListGroup,
-  DescriptionListTerm,
-  Title,
-} from '@patternfly/react-core';
+import { Alert, Button, Title } from '@patternfly/react-core';
 import { useMutation } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 
@@ -17,6 +9,7 @@ import { useSession } from '../auth/session';
 import { m } from '../messages';
 import { Answer } from '../ui/Answer';
 import { ErrorAlert } from '../ui/ErrorAlert';
+import { Facts } from '../ui/Facts';
 import { duration, moment } from '../ui/format';
 import { TaskLabel } from './TaskLabel';
 import { TaskProgress } from './TaskRow';
@@ -46,14 +39,14 @@ function Detail({ task }: { task: Task }) {
       {task.warnings.map((warning) => (
         <Alert key={warning} isInline variant="warning" title={warning} />
       ))}
-      <Facts task={task} />
+      <TaskFacts task={task} />
       {!isFinal(task) && <CancelButton task={task} />}
       <Log task={task} />
     </>
   );
 }
 
-function Facts({ task }: { task: Task }) {
+function TaskFacts({ task }: { task: Task }) {
   const facts: [string, React.ReactNode][] = [
     [m.task.target, <TargetLink key="target" target={task.target} />],
     [m.task.who, task.user],
@@ -62,16 +55,7 @@ function Facts({ task }: { task: Task }) {
   ];
   if (task.finished_at) facts.push([m.task.took, duration(task.finished_at - (task.started_at ?? task.created_at))]);
   facts.push([m.task.id, <code key="id">{task.id}</code>]);
-  return (
-    <DescriptionList isCompact isHorizontal termWidth="7rem">
-      {facts.map(([term, value]) => (
-        <DescriptionListGroup key={term}>
-          <DescriptionListTerm>{term}</DescriptionListTerm>
-          <DescriptionListDescription className="horcrux-wrap">{value}</DescriptionListDescription>
-        </DescriptionListGroup>
-      ))}
-    </DescriptionList>
-  );
+  return <Facts facts={facts} width="7rem" />;
 }
 
 function CancelButton({ task }: { task: Task }) {

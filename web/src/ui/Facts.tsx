@@ -1,10 +1,16 @@
 import { DescriptionList, DescriptionListDescription, DescriptionListGroup, DescriptionListTerm } from '@patternfly/react-core';
 import type { ReactNode } from 'react';
 
+interface FactsProps {
+  facts: [string, ReactNode][];
+  /** Of the names. */
+  width?: string;
+}
+
 /** Names and values beside each other. */
-export function Facts({ facts }: { facts: [string, ReactNode][] }) {
+export function Facts({ facts, width = '9.5rem' }: FactsProps) {
   return (
-    <DescriptionList isHorizontal isCompact termWidth="9.5rem">
+    <DescriptionList isHorizontal isCompact termWidth={width}>
       {facts.map(([term, value]) => (
         <DescriptionListGroup key={term}>
           <DescriptionListTerm>{term}</DescriptionListTerm>

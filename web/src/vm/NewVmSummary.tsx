@@ -1,17 +1,8 @@
-import {
-  Card,
-  CardBody,
-  CardTitle,
-  ClipboardCopyButton,
-  DescriptionList,
-  DescriptionListDescription,
-  DescriptionListGroup,
-  DescriptionListTerm,
-  Title,
-} from '@patternfly/react-core';
+import { Card, CardBody, CardTitle, ClipboardCopyButton, Title } from '@patternfly/react-core';
 import { useState } from 'react';
 
 import { m } from '../messages';
+import { Facts } from '../ui/Facts';
 import { mebibytes } from '../ui/format';
 import { type Order, asApiCall, asCommand } from './order';
 
@@ -30,14 +21,7 @@ export function NewVmSummary({ order }: { order: Order }) {
         <CardTitle component="h2">{m.vm.new.summary}</CardTitle>
         <CardBody>
           <div className="horcrux-stack">
-            <DescriptionList isHorizontal isCompact termWidth="6rem">
-              {facts.map(([term, value]) => (
-                <DescriptionListGroup key={term}>
-                  <DescriptionListTerm>{term}</DescriptionListTerm>
-                  <DescriptionListDescription className="horcrux-wrap">{value}</DescriptionListDescription>
-                </DescriptionListGroup>
-              ))}
-            </DescriptionList>
+            <Facts facts={facts} width="6rem" />
             <Code id="as-cli" title={m.vm.new.asCli} text={asCommand(order)} />
             <Code id="as-api" title={m.vm.new.asApi} text={asApiCall(order, location.origin)} />
           </div>
