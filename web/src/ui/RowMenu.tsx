@@ -1,6 +1,6 @@
 import { Divider, Dropdown, DropdownItem, DropdownList, MenuToggle } from '@patternfly/react-core';
 import { EllipsisVIcon } from '@patternfly/react-icons';
-import { useState } from 'react';
+import { type ReactNode, useState } from 'react';
 
 export interface RowAction {
   title: string;
@@ -18,6 +18,27 @@ interface RowMenuProps {
 }
 
 export function RowMenu({ label, actions, isDisabled }: RowMenuProps) {
+  return (
+    <ActionMenu label={label} isDisabled={isDisabled}>
+      <DropdownList>
+        {actions.map((action, at) =>
+          action === 'line' ? <Divider key={at} component="li" /> : <Item key={action.title} action={action} />,
+        )}
+      </DropdownList>
+    </ActionMenu>
+  );
+}
+
+interface ActionMenuProps {
+  label: string;
+  /** What the button says; three dots without it. */
+  text?: string;
+  isDisabled?: boolean;
+  /** Drawn while it is open. */
+  children: ReactNode;
+}
+
+export function ActionMenu({ label, text, isDisabled, children }: ActionMenuProps) {
   const [isOpen, setIsOpen] = useState(false);
   return (
     <Dropdown
@@ -28,20 +49,18 @@ export function RowMenu({ label, actions, isDisabled }: RowMenuProps) {
       toggle={(ref) => (
         <MenuToggle
           ref={ref}
-          variant="plain"
-          icon={<EllipsisVIcon />}
+          variant={text ? 'secondary' : 'plain'}
+          icon={text ? undefined : <EllipsisVIcon />}
           isExpanded={isOpen}
           isDisabled={isDisabled}
           aria-label={label}
           onClick={() => setIsOpen(!isOpen)}
-        />
+        >
+          {text}
+        </MenuToggle>
       )}
     >
-      <DropdownList>
-        {actions.map((action, at) =>
-          action === 'line' ? <Divider key={at} component="li" /> : <Item key={action.title} action={action} />,
-        )}
-      </DropdownList>
+      {isOpen && children}
     </Dropdown>
   );
 }

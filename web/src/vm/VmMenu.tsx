@@ -1,11 +1,10 @@
-import { Divider, Dropdown, DropdownItem, DropdownList, MenuToggle } from '@patternfly/react-core';
-import { EllipsisVIcon } from '@patternfly/react-icons';
-import { useState } from 'react';
+import { Divider, DropdownItem, DropdownList } from '@patternfly/react-core';
 import { useNavigate } from 'react-router';
 
 import type { Verb, VmListItem } from '../api/types';
 import { useSession } from '../auth/session';
 import { m } from '../messages';
+import { ActionMenu } from '../ui/RowMenu';
 import type { Asked } from './Ask';
 import { usePower } from './actions';
 import { HARSH, POWER, whyNot } from './power';
@@ -22,28 +21,10 @@ interface VmMenuProps {
 
 /** All verbs of one machine; what cannot be done says why. */
 export function VmMenu({ vm, ask, reasonOf, isPlain }: VmMenuProps) {
-  const [isOpen, setIsOpen] = useState(false);
   return (
-    <Dropdown
-      isOpen={isOpen}
-      onOpenChange={setIsOpen}
-      onSelect={() => setIsOpen(false)}
-      popperProps={{ position: 'right' }}
-      toggle={(ref) => (
-        <MenuToggle
-          ref={ref}
-          variant={isPlain ? 'plain' : 'secondary'}
-          icon={isPlain ? <EllipsisVIcon /> : undefined}
-          isExpanded={isOpen}
-          aria-label={m.vm.actionsOf(vm.name)}
-          onClick={() => setIsOpen(!isOpen)}
-        >
-          {isPlain ? undefined : m.vm.actions}
-        </MenuToggle>
-      )}
-    >
-      {isOpen && <Items vm={vm} ask={ask} reasonOf={reasonOf} />}
-    </Dropdown>
+    <ActionMenu label={m.vm.actionsOf(vm.name)} text={isPlain ? undefined : m.vm.actions}>
+      <Items vm={vm} ask={ask} reasonOf={reasonOf} />
+    </ActionMenu>
   );
 }
 
