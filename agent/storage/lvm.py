@@ -42,6 +42,11 @@ class LogicalVolume(msgspec.Struct, frozen=True):
         return self.lv_attr[4:5] == "a"
 
     @property
+    def zeroes(self) -> bool:
+        """Of a thin pool: what it hands out reads as zeros (lvs(8), the eighth of `lv_attr`)."""
+        return self.lv_attr[7:8] == "z"
+
+    @property
     def used_bytes(self) -> int:
         """Of a thin volume: what is mapped, also what it shares. Of a thick one: all."""
         return round(self.lv_size * float(self.data_percent) / 100) if self.data_percent else self.lv_size

@@ -4,7 +4,7 @@ Ours are the logical volumes with the tag `horcrux.<node>`, so that the host's o
 never touched. While a volume is being filled it has the tag `horcrux-part.<node>` in its place, and is no volume yet.
 
 Space of a volume group comes back as it was left: a thick volume is overwritten with zeros before anybody sees it. A thin
-pool does that by itself when it gives out a block.
+pool does that by itself when it gives out a block, unless it was told not to. Growth is marked by a tag until that is done.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from agent.storage.copying import content_bytes
 from agent.storage.driver import Progress, VolumeClones
 from agent.storage.lvm import LogicalVolume, Lvm, VolumeGroup
 from agent.storage.lvm_clones import LvmClones
-from agent.storage.lvm_tags import BASE, part_tag, volume_tag
+from agent.storage.lvm_tags import BASE, part_tag, volume_tag, zero_from, zero_from_tag
 from agent.storage.qemu_img import QemuImg
 from agent.storage.zeros import fill_with_zeros
 from horcrux.errors import HorcruxError, Unavailable, invalid_field
@@ -35,6 +35,8 @@ class LvmPoolDriver:
         self._files = BlockingPool("lvm-copy", 2)
         self._qemu = QemuImg(self._files)
         self._open: set[PoolId] = set()
+        self._growing = asyncio.Lock()
+        """Held while a volume grows: who finds one half grown waits for it, or ends what a dead agent began."""
         self._clones = LvmClones(self.find_volume, self.list_volumes, self._lvm, self._tag)
 
     async def close(self) -> None:
@@ -103,7 +105,11 @@ class LvmPoolDriver:
         return sorted((_as_volume(pool, row) for row in rows if self._tag in row.tags), key=lambda v: v.name)
 
     async def find_volume(self, pool: PoolDocument, name: str) -> Volume:
-        return _as_volume(pool, await self._row(pool, name))
+        row = await self._row(pool, name)
+        if zero_from(row.tags) is not None:
+            async with self._growing:
+                row = await self._zeroed(pool, name)
+        return _as_volume(pool, row)
 
     async def create_volume(
         self,
@@ -122,22 +128,37 @@ class LvmPoolDriver:
         self, pool: PoolDocument, name: str, source: str, source_format: str, format_: str, progress: Progress
     ) -> Volume:
         size_bytes = await self._files.run(content_bytes, name, source, source_format)
-        device, is_thin = await self._make(pool, name, size_bytes, AS_THE_POOL), "thin_pool" in pool.options
-        await self._qemu.convert((source, source_format), (device, "raw"), progress, is_blank_device=is_thin)
-        if not is_thin:
+        thin = await self._thin_pool(pool)
+        is_blank = thin is not None and thin.zeroes
+        device = await self._make(pool, name, size_bytes, AS_THE_POOL)
+        await self._qemu.convert((source, source_format), (device, "raw"), progress, is_blank_device=is_blank)
+        if thin is None:
             await fill_with_zeros(self._files, device, size_bytes)
         return await self._whole(pool, name)
 
     async def resize_volume(self, pool: PoolDocument, name: str, capacity_bytes: int) -> Volume:
+        async with self._growing:
+            row = await self._zeroed(pool, name)
+            check_grows(pool.id, name, row.lv_size, capacity_bytes)
+            if BASE in row.tags:
+                raise base_never_changes(pool.id, name)
+            if capacity_bytes > row.lv_size:
+                path = f"{pool.target}/{name}"
+                if not row.pool_lv:
+                    await self._lvm.run("lvchange", "-q", "--addtag", zero_from_tag(row.lv_size), path)
+                await self._lvm.run("lvextend", "-q", "-L", f"{capacity_bytes}b", path)
+            return _as_volume(pool, await self._zeroed(pool, name))
+
+    async def _zeroed(self, pool: PoolDocument, name: str) -> LogicalVolume:
+        """What a growth that was cut off has left to be zeroed is. `_growing` is held: nobody writes there yet."""
         row = await self._row(pool, name)
-        check_grows(pool.id, name, row.lv_size, capacity_bytes)
-        if BASE in row.tags:
-            raise base_never_changes(pool.id, name)
-        if capacity_bytes > row.lv_size:
-            await self._lvm.run("lvextend", "-q", "-L", f"{capacity_bytes}b", f"{pool.target}/{name}")
-            if not row.pool_lv:
-                await fill_with_zeros(self._files, row.lv_path, row.lv_size)
-        return await self.find_volume(pool, name)
+        begin = zero_from(row.tags)
+        if begin is None:
+            return row
+        await fill_with_zeros(self._files, row.lv_path, begin)
+        tags = [word for tag in row.tags if zero_from(frozenset({tag})) is not None for word in ("--deltag", tag)]
+        await self._lvm.run("lvchange", "-q", *tags, f"{pool.target}/{name}")
+        return await self._row(pool, name)
 
     async def delete_volume(self, pool: PoolDocument, name: str) -> None:
         await self._clones.refuse_clones(pool, name)
@@ -214,6 +235,9 @@ def _thin_problems(thin: LogicalVolume | None) -> list[str]:
     if thin is None:
         return []
     problems = [f"thin pool {thin.lv_name}: LVM says {thin.lv_health_status}"] if thin.lv_health_status else []
+    if not thin.zeroes:
+        words = f"thin pool {thin.lv_name} does not zero what it hands out, so guests may read what others have deleted"
+        problems.append(f"{words}; turn it on (lvchange --zero y)")
     for what, percent in (("data", thin.data_percent), ("metadata", thin.metadata_percent)):
         if percent and float(percent) >= NEARLY_FULL_PERCENT:
             problems.append(f"{what} of thin pool {thin.lv_name} is {float(percent):.0f} % full; extend it (lvextend)")
