@@ -176,9 +176,8 @@ class Pools:
         await self._check_free(document)
 
         async def body(run: TaskRun) -> Mapping[str, object]:
-            await self._check_free(
-                document
-            )  # again, under the lock: opening it would lead another's name to our folder
+            # again, under the locks: opening it would lead another's name to our folder, or two pools to one
+            await self._check_free(document)
             await run.undo("pool.remove", document=msgspec.json.encode(document).decode())
             await run.stage(f"opening {document.target}", 0.2)
             pool = self._serve(document)
@@ -190,9 +189,9 @@ class Pools:
             await self.tell(document.id)
             return as_result(await self.view(document.id))
 
-        return await self._tasks.submit(
-            asked.order("pool.create", f"storage/{document.id}", f"pool/{document.id}"), body
-        )
+        one_at_a_time = f"pools/{self._node}"
+        order_ = asked.order("pool.create", f"storage/{document.id}", f"pool/{document.id}", one_at_a_time)
+        return await self._tasks.submit(order_, body)
 
     async def delete(self, pool_id: str, revision: int | None, asked: Asked) -> Task:
         found = await self._documents.get(pool_id)

@@ -26,7 +26,7 @@ LOW_PERCENT = 5
 _OFF = 0
 _RAW, _HEX = 1, 2
 """zfs_keyformat_t."""
-_FREE = MarksRow(whose="missing", type="filesystem", is_locked=False, is_encrypted=False, mountpoint="")
+_FREE = MarksRow(whose="missing", pool="", type="filesystem", is_locked=False, is_encrypted=False, mountpoint="")
 
 
 class ZfsPools:
@@ -67,12 +67,13 @@ class ZfsPools:
             self._open.add(pool.id)
 
     async def remove(self, pool: PoolDocument) -> None:
-        """Its dataset belongs to nobody. Idempotent; also when its zpool is gone."""
+        """Its dataset belongs to nobody, unless it is another pool's. Idempotent; also when its zpool is gone."""
         self._open.discard(pool.id)
         zpool = zpool_of(pool.target)
         if await self._link.state(zpool) is None:
             return
-        if (await self._look_at(pool.target)).whose == "ours":
+        found = await self._look_at(pool.target)
+        if found.whose == "ours" and found.pool == pool.id:
             await self._mark(pool.target, {NODE_MARK: "", POOL_MARK: ""})
 
     async def backup_folder(self, pool: PoolDocument) -> Path:
@@ -148,6 +149,8 @@ class ZfsPools:
                 f"{target} is a pool of another node; if that is gone, `zfs inherit {NODE_MARK} {target}` sets it free"
             )
             raise Conflict(words)
+        if found.whose == "ours" and found.pool != pool.id:
+            raise Conflict(f"{target} is that of pool {found.pool} already; take another target", pool=found.pool)
         if options.encryption is not None and not found.is_encrypted:
             raise Conflict(
                 f"{target} is there and not encrypted; encryption begins when a dataset is made: name a new one"

@@ -10,7 +10,7 @@ A dataset is ours when the mark `horcrux:node` is set on itself: what a child in
 import msgspec
 
 from horcrux.errors import Unreachable
-from horcrux.storage.zfs import FILLING, NODE_MARK, STATE_MARK
+from horcrux.storage.zfs import FILLING, NODE_MARK, POOL_MARK, STATE_MARK
 
 _OURS = f"""
 local argv = (...)["argv"]
@@ -75,12 +75,14 @@ local kind = zfs.get_prop(dataset, "type")
 local key = zfs.get_prop(dataset, "keystatus")
 local folder = zfs.get_prop(dataset, "mountpoint")
 local whose = "free"
+local pool, of = zfs.get_prop(dataset, "{POOL_MARK}")
+if pool == nil or of ~= dataset then pool = "" end
 if mark ~= nil and source == dataset then
   if mark == argv["node"] then whose = "ours" else whose = "other" end
 end
-return table.concat({{whose, kind, key or "none", folder or ""}}, "\\t")
+return table.concat({{whose, pool, kind, key or "none", folder or ""}}, "\\t")
 """
-"""argv: dataset, node. free|ours|other, type, keystatus, mountpoint."""
+"""argv: dataset, node. free|ours|other, pool, type, keystatus, mountpoint."""
 
 SNAPSHOTS = """
 local dataset, rows = (...)["argv"]["dataset"], {}
@@ -215,6 +217,8 @@ class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class MarksRow(msgspec.Struct, frozen=True, kw_only=True):
     whose: str
+    pool: str
+    """Id of the pool it is marked with, empty without."""
     type: str
     is_locked: bool
     is_encrypted: bool
@@ -254,9 +258,14 @@ def read_snapshots(text: str) -> list[SnapshotRow]:
 
 
 def read_marks(text: str) -> MarksRow:
-    whose, type_, key, mountpoint = _columns(text, 4)
+    whose, pool, type_, key, mountpoint = _columns(text, 5)
     return MarksRow(
-        whose=whose, type=type_, is_locked=key == "unavailable", is_encrypted=key != "none", mountpoint=mountpoint
+        whose=whose,
+        pool=pool,
+        type=type_,
+        is_locked=key == "unavailable",
+        is_encrypted=key != "none",
+        mountpoint=mountpoint,
     )
 
 

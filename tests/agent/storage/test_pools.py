@@ -7,7 +7,7 @@ import pytest
 from agent.storage.fake import FakeStorageDriver
 from agent.storage.image import Expected
 from cluster.store.memory import MemoryStore
-from horcrux.errors import AlreadyExists, InUse, InvalidFields, NotFound, Stale
+from horcrux.errors import AlreadyExists, Busy, InUse, InvalidFields, NotFound, Stale
 from horcrux.ids import NodeId, PoolId
 from horcrux.storage.bodies import NewPool, NewVolume
 from horcrux.storage.pool import FoundPool, Health, PoolDocument, PoolType
@@ -254,6 +254,35 @@ async def test_who_comes_second_with_a_pools_id_does_not_lead_it_to_another_fold
         assert (await bench.failed(await second))[0] == "already_exists"
         assert driver.by_id["fast"] == str(tmp_path / "first")
         assert (await bench.service.pools.view("fast")).is_active
+
+
+class SlowToOpen(FakeStorageDriver):
+    """Pools other than `local` open when the test lets them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_opening, self.may_open = asyncio.Event(), asyncio.Event()
+
+    async def open(self, pool: PoolDocument) -> None:
+        if pool.id != "local":
+            self.is_opening.set()
+            await self.may_open.wait()
+        await super().open(pool)
+
+
+async def test_two_pools_created_at_one_time_do_not_share_a_folder(tmp_path: Path) -> None:
+    driver = SlowToOpen()
+    async with running(tmp_path, driver=driver) as bench:
+        first = await bench.service.pools.create(NewPool(id="first", target=str(tmp_path / "one")), ADA)
+        await driver.is_opening.wait()
+        with pytest.raises(Busy):
+            await bench.service.pools.create(NewPool(id="second", target=str(tmp_path / "one" / "below")), ADA)
+        patient = msgspec.structs.replace(ADA, wait_s=5)
+        second = await bench.service.pools.create(NewPool(id="second", target=str(tmp_path / "one" / "below")), patient)
+        driver.may_open.set()
+        await bench.done(first)
+        assert "pool first" in (await bench.failed(second))[1]
+        assert bench.service.volume_pools() == {"local", "first"}
 
 
 async def test_what_was_found_on_the_host_names_the_pool_that_stands_on_it(tmp_path: Path) -> None:

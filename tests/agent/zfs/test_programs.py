@@ -12,7 +12,7 @@ from agent.storage.zfs_clones import ZfsClones
 from agent.storage.zfs_health import ZpoolHealth
 from agent.storage.zfs_pool import ZfsPools
 from agent.storage.zfs_volumes import ZfsVolumes
-from horcrux.errors import InUse, Unreachable
+from horcrux.errors import Conflict, InUse, Unreachable
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.zfs import FILLING, NODE_MARK, POOL_MARK, READY, STATE_MARK
 from tests.support.zfs import NODE, zfs_pool
@@ -116,3 +116,15 @@ async def test_clones_keep_a_replica_and_its_cut_off_increment(bench: Bench) -> 
         await bench.volumes.delete(POOL, "disk0")
     assert "%recv" not in str(caught.value)
     assert bench.link.commands == []
+
+
+async def test_a_dataset_is_of_one_pool(bench: Bench) -> None:
+    pools = ZfsPools(bench.link, ZpoolHealth(bench.link), NODE, Path("/nowhere"), lambda _path: None)
+    bench.kernel.make("tank/vms", OURS).kind = "filesystem"
+    other = zfs_pool("tank/vms", "slow")
+    with pytest.raises(Conflict, match="pool fast"):
+        await pools.open(other)
+    await pools.remove(other)
+    assert bench.kernel.datasets["tank/vms"].marks == OURS
+    await pools.remove(POOL)
+    assert bench.kernel.datasets["tank/vms"].marks == {}
