@@ -3,24 +3,20 @@
 Whoever calls has found the new name free and recorded how it is undone, in this order.
 """
 
-from agent.events import Publisher
-from agent.storage.driver import Progress, clones_of
+from agent.storage.driver import Progress, clones_of, linked_clones
 from agent.storage.pools import Pools
-from agent.storage.ports import VolumeUses
 from agent.storage.quota import Quotas
-from horcrux.auth.permission import Scope
+from agent.storage.volumes import Volumes
 from horcrux.errors import NotFound
 from horcrux.ids import PoolId
-from horcrux.storage.bodies import VolumeView
 from horcrux.storage.volume import Volume, check_volume_name
 
 
 class VolumeCopies:
-    def __init__(self, pools: Pools, events: Publisher, uses: VolumeUses, quotas: Quotas) -> None:
+    def __init__(self, pools: Pools, volumes: Volumes, quotas: Quotas) -> None:
         self._quotas = quotas
         self._pools = pools
-        self._events = events
-        self._uses = uses
+        self._volumes = volumes
 
     def can_link(self, pool_id: str) -> bool:
         """Whether the pool makes linked clones. NotFound."""
@@ -37,9 +33,10 @@ class VolumeCopies:
             volume = await clones_of(pool.driver, pool.document).make_base(
                 pool.document, name, check_volume_name(base, "name")
             )
+            clones = await linked_clones(pool.driver, pool.document, base)
         await self._quotas.rename(pool_id, name, base)
-        self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
-        await self._tell(volume)
+        self._volumes.tell_gone(pool_id, name)
+        await self._volumes.settle(volume, clones)
         return volume
 
     async def link(self, pool_id: PoolId, base: str, name: str) -> Volume:
@@ -48,7 +45,7 @@ class VolumeCopies:
             volume = await clones_of(pool.driver, pool.document).clone_volume(
                 pool.document, base, check_volume_name(name, "name")
             )
-        await self._tell(volume)
+        await self._volumes.settle(volume)
         return volume
 
     async def copy(
@@ -73,21 +70,13 @@ class VolumeCopies:
                 format_ or (begun.format if is_kept else formats[0]),
                 progress,
             )
-        await self._tell(volume)
+        await self._volumes.settle(volume)
         return volume
 
     async def clones(self, pool_id: PoolId, name: str) -> list[str]:
         """Names of the volumes that stand on it, sorted; none when it is not there, or in a pool that makes no linked clones."""
-        if not self.can_link(pool_id):
-            return []
         async with self._pools.using(pool_id) as pool:
             try:
-                return await clones_of(pool.driver, pool.document).clones_of_volume(pool.document, name)
+                return await linked_clones(pool.driver, pool.document, name)
             except NotFound:
                 return []
-
-    async def _tell(self, volume: Volume) -> None:
-        """What is kept for it is its size, and whoever listens knows it."""
-        await self._quotas.settle(volume)
-        view = VolumeView.of(volume, self._uses.uses(volume.pool).get(volume.name))
-        self._events.publish("volume", f"{volume.pool}/{volume.name}", view, Scope.STORAGE_READ)

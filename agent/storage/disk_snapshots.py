@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from agent.storage.driver import clones_of, snapshots_of
+from agent.storage.driver import linked_clones, snapshots_of
 from agent.storage.pools import Pools
 from agent.storage.quota import Quotas
-from horcrux.errors import HostLacks
 from horcrux.ids import PoolId
 from horcrux.storage.volume import VolumeSnapshot
 
@@ -45,8 +44,4 @@ class DiskSnapshots:
     async def clones(self, pool_id: PoolId, name: str) -> list[str]:
         """Volumes that stand on that volume; none in a pool that makes no linked clones."""
         async with self._pools.using(pool_id) as pool:
-            try:
-                ability = clones_of(pool.driver, pool.document)
-            except HostLacks:
-                return []
-            return await ability.clones_of_volume(pool.document, name)
+            return await linked_clones(pool.driver, pool.document, name)

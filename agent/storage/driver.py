@@ -1,4 +1,5 @@
-"""What a kind of pool must be able to do. Implementations: `zfs.py`, `libvirt_pool.py` (the rest), `fake.py`.
+"""What a kind of pool must be able to do. Implementations: `libvirt_pool.py` (dir, nfs), `zfs.py`,
+`lvm_pool.py`, `libvirt_iscsi.py`, `libvirt_rbd.py`, and `fake.py`.
 
 Snapshots and linked clones are abilities beside it: `snapshots_of` and `clones_of` find them.
 
@@ -130,6 +131,15 @@ def clones_of(driver: StorageDriver, pool: PoolDocument) -> VolumeClones:
     if isinstance(driver, HasClones) and (ability := driver.clones(pool)) is not None:
         return ability
     raise HostLacks(f"pool {pool.id} ({pool.storage_type}) cannot make linked clones; make a full one", pool=pool.id)
+
+
+async def linked_clones(driver: StorageDriver, pool: PoolDocument, name: str) -> list[str]:
+    """Names of the volumes that stand on it, sorted; none in a pool that makes no linked clones. NotFound."""
+    try:
+        ability = clones_of(driver, pool)
+    except HostLacks:
+        return []
+    return await ability.clones_of_volume(pool, name)
 
 
 @runtime_checkable

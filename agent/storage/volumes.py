@@ -5,13 +5,13 @@ a volume that was there before.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from agent.asked import Asked
 from agent.events import Publisher
-from agent.storage.driver import Progress, snapshots_of
+from agent.storage.driver import Progress, linked_clones, snapshots_of
 from agent.storage.pools import OpenPool, Pools
 from agent.storage.ports import ReplicaRules, VolumeUses
 from agent.storage.quota import Quotas
@@ -27,6 +27,7 @@ from horcrux.storage.volume import (
     Image,
     Volume,
     VolumeOptions,
+    VolumeUse,
     check_size_gb,
     check_volume_name,
     image_place,
@@ -48,7 +49,7 @@ class Volumes:
         self._uses = uses
         self.replicas: ReplicaRules | None = None
         tasks.recovery("volume.delete", self._uncreate)
-        tasks.recovery("volume.settle", self._settle)
+        tasks.recovery("volume.settle", self._ungrow)
 
     async def views(self, pool_id: str) -> list[VolumeView]:
         """By name, with who has each."""
@@ -59,15 +60,7 @@ class Volumes:
         for volume in volumes:
             if volume.base is not None:
                 clones.setdefault(volume.base, []).append(volume.name)
-        return [
-            VolumeView.of(
-                volume,
-                uses.get(volume.name),
-                tuple(clones.get(volume.name, ())),
-                self._replica_of(pool_id, volume.name),
-            )
-            for volume in volumes
-        ]
+        return [self._view(volume, uses, clones.get(volume.name, ())) for volume in volumes]
 
     async def snapshots(self, pool_id: str, name: str) -> list[VolumeSnapshotView]:
         """Of one volume, oldest first; NotFound, HostLacks."""
@@ -103,7 +96,7 @@ class Volumes:
             await run.stage(f"making volume {name}" + (f" from image {order.image}" if order.image else ""))
             volume = await self.make(pool_id, name, size_bytes, order.image, run.progress, format_, options)
             await run.commit()
-            return self._told(volume)
+            return self._result(volume)
 
         return await self._tasks.submit(
             asked.order("volume.create", _target(pool_id, name), _lock(pool_id, name)), body
@@ -123,7 +116,7 @@ class Volumes:
             await run.stage(f"growing volume {name}")
             volume = await self.grow(pool_id, name, size_bytes)
             await run.commit()
-            return self._told(volume)
+            return self._result(volume)
 
         return await self._tasks.submit(
             asked.order("volume.resize", _target(pool_id, name), _lock(pool_id, name)), body
@@ -150,9 +143,23 @@ class Volumes:
     async def tell(self, pool_id: str, name: str) -> None:
         """Whoever listens knows how the volume is now, or that it is gone."""
         try:
-            self._told(await self.find(pool_id, name))
+            async with self._pools.using(pool_id) as pool:
+                volume = await pool.driver.find_volume(pool.document, check_volume_name(name, "name"))
+                clones = await linked_clones(pool.driver, pool.document, name)
         except NotFound:
-            self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
+            self.tell_gone(pool_id, name)
+        else:
+            self._publish(volume, clones)
+
+    def tell_gone(self, pool_id: str, name: str) -> None:
+        """Whoever listens knows that there is no volume of that name."""
+        self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
+
+    async def settle(self, volume: Volume, clones: Sequence[str] = ()) -> None:
+        """What counts towards quotas is the size that it has, and whoever listens knows how it is. `clones` stand on it: a
+        volume that is new, or has grown, has none."""
+        await self._quotas.settle(volume)
+        self._publish(volume, clones)
 
     async def exists(self, pool_id: str, name: str) -> bool:
         try:
@@ -181,16 +188,14 @@ class Volumes:
                 volume = await pool.driver.create_volume(pool.document, name, size_bytes, format_, options)
             else:
                 raise invalid_field("size_gb", "needed, unless the volume begins from an image")
-        await self._quotas.settle(volume)
-        self._told(volume)
+        await self.settle(volume)
         return volume
 
     async def grow(self, pool_id: str, name: str, size_bytes: int) -> Volume:
         """It can hold that much. Conflict when it is larger; who uses it is not asked, and its quota has been."""
         async with self._pools.using(pool_id) as pool:
             volume = await pool.driver.resize_volume(pool.document, name, size_bytes)
-        await self._quotas.settle(volume)
-        self._told(volume)
+        await self.settle(volume)
         return volume
 
     async def remove(self, pool_id: str, name: str) -> None:
@@ -200,7 +205,7 @@ class Volumes:
         await self._quotas.release(pool_id, name)
         if self.replicas is not None:
             await self.replicas.deleted(pool_id, name)
-        self._events.publish("volume", f"{pool_id}/{name}", None, Scope.STORAGE_READ)
+        self.tell_gone(pool_id, name)
 
     async def _fill(
         self, pool: OpenPool, name: str, size_bytes: int | None, image_name: str, format_: str, progress: Progress
@@ -233,15 +238,17 @@ class Volumes:
         except (NotFound, HostLacks) as err:
             raise invalid_field(field, str(err)) from err
 
-    def _told(self, volume: Volume) -> dict[str, object]:
-        """The volume as the API shows it; whoever listens has been told."""
-        view = VolumeView.of(
-            volume,
-            self._uses.uses(volume.pool).get(volume.name),
-            replica_of=self._replica_of(volume.pool, volume.name),
-        )
+    def _publish(self, volume: Volume, clones: Sequence[str]) -> None:
+        view = self._view(volume, self._uses.uses(volume.pool), clones)
         self._events.publish("volume", f"{volume.pool}/{volume.name}", view, Scope.STORAGE_READ)
-        return as_result(view)
+
+    def _result(self, volume: Volume) -> Mapping[str, object]:
+        return as_result(self._view(volume, self._uses.uses(volume.pool)))
+
+    def _view(self, volume: Volume, uses: Mapping[str, VolumeUse], clones: Sequence[str] = ()) -> VolumeView:
+        """The volume as the API shows it; `uses` of its pool."""
+        replica_of = self._replica_of(volume.pool, volume.name)
+        return VolumeView.of(volume, uses.get(volume.name), tuple(clones), replica_of)
 
     def _check_unused(self, pool_id: str, name: str, way_out: str) -> None:
         use = self._uses.uses(pool_id).get(name)
@@ -262,7 +269,7 @@ class Volumes:
             await self._quotas.release(args["pool"], args["name"])
             log.info("volume %s went with its pool %s", args["name"], args["pool"])
 
-    async def _settle(self, args: Mapping[str, str]) -> None:
+    async def _ungrow(self, args: Mapping[str, str]) -> None:
         """Undo of a growth: what counts is the size that the volume has."""
         try:
             await self._quotas.settle(await self.find(args["pool"], args["name"]))

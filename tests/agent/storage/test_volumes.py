@@ -8,7 +8,7 @@ from cluster.store.memory import MemoryStore
 from horcrux.compute.vm import CloudInit
 from horcrux.errors import AlreadyExists, Conflict, InUse, InvalidFields, NotFound
 from horcrux.ids import PoolId, VmId
-from horcrux.storage.bodies import NewPool, NewVolume, ResizeVolume
+from horcrux.storage.bodies import NewPool, NewVolume, ResizeVolume, VolumeView
 from horcrux.storage.volume import VolumeUse
 from horcrux.units import GIB, MIB
 from tests.agent.storage.bench import ADA, CUT_TASK, Bench, leave_unfinished, running
@@ -196,3 +196,32 @@ async def test_a_volume_begins_from_an_image_of_another_pool(bench: Bench, tmp_p
     for wrong in ("a.raw", "nowhere/a.raw", "local/b.raw", "local/../a.raw", "local/a/b"):
         with pytest.raises(InvalidFields, match="image"):
             await bench.service.volumes.create("fast", NewVolume(name="w", image=wrong), ADA)
+
+
+class Replicated:
+    """`ReplicaRules` by which every volume is a replica that may go."""
+
+    def replica_of(self, pool: str, volume: str) -> str | None:
+        return "beta/vm-1"
+
+    def check_deletable(self, pool: str, volume: str) -> None:
+        pass
+
+    def check_writable(self, pool: str, volume: str) -> None:
+        raise InUse(f"volume {volume} is a replica")
+
+    async def deleted(self, pool: str, volume: str) -> None:
+        pass
+
+
+async def test_listeners_hear_what_stands_on_a_base_and_whose_replica_a_volume_is(bench: Bench) -> None:
+    await make(bench, "disk0")
+    await bench.service.make_base(LOCAL, "disk0", "base0")
+    bench.service.volumes.replicas = Replicated()
+    await bench.service.link_disk(LOCAL, "base0", "one")
+    await bench.service.volumes.tell("local", "base0")
+    told = [body for kind, _, body, _ in bench.events.events if kind == "volume" and isinstance(body, VolumeView)]
+    assert [(view.name, view.clones, view.replica_of) for view in told[-2:]] == [
+        ("one", (), "beta/vm-1"),
+        ("base0", ("one",), "beta/vm-1"),
+    ]
