@@ -23,7 +23,7 @@ from agent.compute.template_firmware import FirmwareVariables
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.template import TemplateDisk, TemplateDocument, standing_on
 from horcrux.compute.vm import Phase, VmDocument
-from horcrux.errors import InUse
+from horcrux.errors import InUse, NotFound
 from horcrux.ids import PoolId
 from horcrux.storage.refusals import volume_taken
 from horcrux.store import Collection, Compare, Delete, Document
@@ -91,7 +91,7 @@ class TemplateLife:
     async def delete(self, run: TaskRun, id_: str) -> None:
         """Template and volumes are gone. InUse, naming them, while linked clones stand on it or VMs are being made from it."""
         was = await self._templates.get(id_)
-        await run.undo("template.finish_delete", id=id_, uuid=was.value.uuid)
+        await run.undo("template.finish_delete", id=id_, uuid=was.value.uuid, before=was.value.phase)
         if was.value.phase is Phase.CREATING:
             await self._remove_definition(was.value, run.stage)
         if was.value.phase is not Phase.DELETING:
@@ -99,7 +99,9 @@ class TemplateLife:
             await run.stage("marking it: from here on it goes to the end", 0.1)
             doomed = replace(was.value, phase=Phase.DELETING, operation=run.task.id)
             await self._templates.replace(id_, was, doomed)
-        await self._end_delete(await self._templates.get(id_), run.stage, was.value.phase)
+        marked = await self._templates.get(id_)
+        await self._check_still_unused(marked, was.value.phase)
+        await self._remove(marked.value, run.stage)
         await run.commit()
 
     async def check_unused(self, template: TemplateDocument) -> None:
@@ -156,15 +158,14 @@ class TemplateLife:
             await self._hypervisor.undefine(document.source_vm)
             await self._disks.delete_seed(document.source_vm)
 
-    async def _end_delete(self, marked: Document[TemplateDocument], stage: Stage, before: Phase) -> None:
-        """From the mark to the end. What came to stand on it just before the mark takes the mark away again: InUse."""
+    async def _check_still_unused(self, marked: Document[TemplateDocument], before: Phase) -> None:
+        """What came to stand on it just before the mark takes the mark away again: InUse."""
         template = marked.value
         try:
             await self.check_unused(template)
         except InUse:
             await self._templates.replace(template.id, marked, replace(template, phase=before, operation=None))
             raise
-        await self._remove(template, stage)
 
     async def _remove(self, template: TemplateDocument, stage: Stage) -> None:
         """Volumes, variables and, last, the document; each step is told to `stage`. Idempotent."""
@@ -191,10 +192,26 @@ class TemplateLife:
         template = await self._of_uuid(args)
         if template is None or template.value.phase is not Phase.DELETING:
             return
+        before = Phase(args.get("before", Phase.READY))
+        if before is Phase.READY and not await self._is_whole(template.value):
+            before = Phase.DELETING  # what is gone does not come back: it is tried again
         try:
-            await self._end_delete(template, _untold, Phase.READY)
+            await self._check_still_unused(template, before)
         except InUse as err:
+            if before is Phase.DELETING:
+                raise
             log.info("the deletion of template %s was taken back: %s", template.value.id, err)
+            return
+        await self._remove(template.value, _untold)
+
+    async def _is_whole(self, template: TemplateDocument) -> bool:
+        """None of its volumes has been removed."""
+        try:
+            for disk in template.disks:
+                await self._disks.find_disk(disk.storage_pool, disk.volume)
+        except NotFound:
+            return False
+        return True
 
     async def _of_uuid(self, args: Mapping[str, str]) -> Document[TemplateDocument] | None:
         """The document, unless its name belongs to another template by now."""

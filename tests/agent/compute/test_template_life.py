@@ -22,8 +22,9 @@ from cluster.store.memory import MemoryStore
 from horcrux.compute.domain import HostFacts
 from horcrux.compute.template import TemplateDisk, TemplateDocument
 from horcrux.compute.vm import Disk, Phase, VmDocument, VmSpec
+from horcrux.errors import InUse
 from horcrux.ids import NodeId, PoolId, UserName, VmId
-from horcrux.storage.pool import PoolType
+from horcrux.storage.pool import PoolDocument, PoolType
 from horcrux.storage.volume import VolumeUse
 from horcrux.store import Collection, Compare, Op, TxnResult
 from horcrux.tasks import Recovery, Task, TaskState
@@ -57,11 +58,25 @@ class Nobody:
         return {}
 
 
+class Driver(FakeStorageDriver):
+    """Its volumes may be open: then none is deleted."""
+
+    is_open = False
+
+    async def delete_volume(self, pool: PoolDocument, name: str) -> None:
+        if self.is_open:
+            raise InUse(f"volume {name} is open")
+        await super().delete_volume(pool, name)
+
+
 class Bench:
     """A template `tmpl-1` with one volume, and what it takes to delete it."""
 
-    def __init__(self, store: Interposed, engine: TaskEngine, storage: StorageService, life: TemplateLife) -> None:
+    def __init__(
+        self, store: Interposed, driver: Driver, engine: TaskEngine, storage: StorageService, life: TemplateLife
+    ) -> None:
         self.store = store
+        self.driver = driver
         self.templates = Collection(store, "template", TemplateDocument)
         self.vms = Collection(store, "vm", VmDocument)
         self.engine = engine
@@ -114,9 +129,9 @@ class Bench:
         order = TaskOrder(action="template.delete", target="template/tmpl-1", user=UserName("ann"))
         return await self.engine.wait((await self.engine.submit(order, body)).id)
 
-    async def recover(self, kind: str, uuid: str = "first") -> None:
+    async def recover(self, kind: str, uuid: str = "first", before: Phase = Phase.READY) -> None:
         """What the next life does about a task that was cut off."""
-        recovery = Recovery(kind, {"id": "tmpl-1", "uuid": uuid})
+        recovery = Recovery(kind, {"id": "tmpl-1", "uuid": uuid, "before": before})
         await self.engine.recoveries.known(recovery)(recovery.args)
 
     async def phase(self) -> Phase | None:
@@ -127,14 +142,14 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     clock = FakeClock()
-    store = Interposed(clock)
+    store, driver = Interposed(clock), Driver()
     journal = await Journal.open(tmp_path / "journal.db")
     bus = EventBus("boot", clock)
     locks = TaskLocks(store, "n1", clock)
     engine = TaskEngine(journal, locks, bus, node="n1", clock=clock, entropy=os.urandom, failpoint=never)
     storage = StorageService(
         store,
-        {PoolType.DIR: FakeStorageDriver()},
+        {PoolType.DIR: driver},
         engine,
         bus,
         Nobody(),
@@ -157,7 +172,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     )
     await storage.start()
     await engine.start()
-    yield Bench(store, engine, storage, life)
+    yield Bench(store, driver, engine, storage, life)
     await engine.aclose()
     await storage.close()
     await journal.aclose()
@@ -186,6 +201,36 @@ async def test_a_deletion_that_was_cut_off_after_the_mark_is_done_to_the_end(ben
         await bench.recover("template.finish_delete")
         assert await bench.phase() is None
         assert not await bench.storage.has_volume(LOCAL, "base-1-disk0")
+
+
+@pytest.mark.parametrize("before", [Phase.READY, Phase.CREATING])
+async def test_a_deletion_that_is_taken_back_gives_the_phase_back_that_was(bench: Bench, before: Phase) -> None:
+    await bench.make(Phase.DELETING)
+    await bench.come()
+    await bench.recover("template.finish_delete", before=before)
+    assert await bench.phase() is before
+
+
+async def test_a_deletion_that_had_removed_a_volume_is_never_taken_back(bench: Bench) -> None:
+    await bench.make(Phase.DELETING)
+    await bench.come()
+    await bench.storage.delete_disk(LOCAL, "base-1-disk0")
+    with pytest.raises(InUse):
+        await bench.recover("template.finish_delete", before=Phase.READY)
+    assert await bench.phase() is Phase.DELETING
+
+
+async def test_a_deletion_that_meets_an_open_volume_is_tried_again(bench: Bench) -> None:
+    await bench.make()
+    bench.driver.is_open = True
+    ended = await bench.delete()
+    assert (ended.state, ended.error and ended.error.code) == (TaskState.FAILED, "in_use")
+    assert await bench.phase() is Phase.DELETING
+    with pytest.raises(InUse, match="open"):
+        await bench.recover("template.finish_delete", before=Phase.READY)
+    bench.driver.is_open = False
+    await bench.recover("template.finish_delete", before=Phase.READY)
+    assert await bench.phase() is None
 
 
 async def test_a_volume_that_stands_on_a_template_and_is_nobodys_keeps_it(bench: Bench) -> None:
