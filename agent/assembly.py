@@ -133,7 +133,7 @@ class _Assembly:
         known = await open_registries(core)
         storage = await self._open_storage(known)
         vms = build_vms(core, known, storage)
-        replicating = await build_replication(core, storage, known.vms, Asked(principal=AGENT))
+        replicating = await build_replication(core, storage, known.vms, vms.still, Asked(principal=AGENT))
         sign_in = await open_sign_in(core)
         await self._recover(storage)
         self._run_loops(known.vms, storage, replicating)

@@ -11,6 +11,7 @@ from agent.api.peers import PeerApi
 from agent.api.replications import ReplicationApi
 from agent.asked import Asked
 from agent.compute.registry import VmRegistry
+from agent.compute.snapshot_stillness import Stillness
 from agent.ground import Core
 from agent.http.route import AnyRoute
 from agent.loops import Loops
@@ -70,7 +71,9 @@ class Replicating:
         )
 
 
-async def build_replication(core: Core, storage: StorageService, registry: VmRegistry, asked: Asked) -> Replicating:
+async def build_replication(
+    core: Core, storage: StorageService, registry: VmRegistry, still: Stillness, asked: Asked
+) -> Replicating:
     """Before the task engine starts, after storage has. Scheduled runs are booked under `asked`."""
     ground, tasks = core.ground, core.tasks
     state, settings = ground.state, ground.settings
@@ -84,7 +87,7 @@ async def build_replication(core: Core, storage: StorageService, registry: VmReg
         tasks,
         core.events,
         task_of=tasks.running_on,
-        freezer=GuestFreezer(core.drivers.guest_snapshots, tasks, state_of=registry.state_of, task_of=tasks.running_on),
+        freezer=GuestFreezer(still, core.drivers.guest_snapshots, state_of=registry.state_of, task_of=tasks.running_on),
         clock=ground.clock,
         node=state.node_id,
         node_name=state.name,

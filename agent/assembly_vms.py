@@ -25,6 +25,7 @@ from agent.compute.snapshot_disks import SnapshotDisks
 from agent.compute.snapshot_files import SnapshotFiles
 from agent.compute.snapshot_revert import SnapshotRevert
 from agent.compute.snapshot_service import SnapshotService
+from agent.compute.snapshot_stillness import Stillness
 from agent.compute.template_firmware import FirmwareVariables
 from agent.compute.template_life import TemplateLife
 from agent.compute.template_registry import TemplateRegistry
@@ -57,6 +58,7 @@ class VmParts(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: SnapshotService
     disks: DiskService
     templates: TemplateService
+    still: Stillness
 
     def routes(self, logs: SerialLogs) -> Sequence[AnyRoute]:
         return (
@@ -99,12 +101,14 @@ def build_vms(core: Core, known: Registries, storage: StorageService) -> VmParts
     """The services; recoveries are registered."""
     definer = Definer(core.drivers.hypervisor, storage)
     files = SnapshotFiles(core.ground.facts.state_dir, core.ground.files)
+    still = Stillness(core.drivers.guest_snapshots, core.tasks)
     vms = _vm_service(core, known, storage, definer, files)
     return VmParts(
         vms=vms,
-        snapshots=_snapshots(core, known, storage, definer, files),
+        snapshots=_snapshots(core, known, storage, still, definer, files),
         disks=_disks(core, known, storage, definer, vms),
         templates=_templates(core, known, storage, vms),
+        still=still,
     )
 
 
@@ -140,11 +144,16 @@ def _vm_service(
 
 
 def _snapshots(
-    core: Core, known: Registries, storage: StorageService, definer: Definer, files: SnapshotFiles
+    core: Core,
+    known: Registries,
+    storage: StorageService,
+    still: Stillness,
+    definer: Definer,
+    files: SnapshotFiles,
 ) -> SnapshotService:
     documents, guests, tasks = known.vm_documents, core.drivers.guest_snapshots, core.tasks
     disks = SnapshotDisks(storage.disk_snapshots, core.drivers.hypervisor, guests)
-    birth = SnapshotBirth(documents, known.vms, guests, disks, files, tasks, clock=core.ground.clock)
+    birth = SnapshotBirth(documents, known.vms, guests, still, disks, files, tasks, clock=core.ground.clock)
     revert = SnapshotRevert(
         documents,
         known.vms,

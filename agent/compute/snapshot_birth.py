@@ -43,6 +43,7 @@ class SnapshotBirth:
         vms: Collection[VmDocument],
         registry: VmRegistry,
         guests: GuestSnapshots,
+        still: Stillness,
         disks: SnapshotDisks,
         files: SnapshotFiles,
         tasks: TaskSubmitter,
@@ -54,7 +55,7 @@ class SnapshotBirth:
         self._guests = guests
         self._disks = disks
         self._files = files
-        self._still = Stillness(guests, tasks)
+        self._still = still
         self._clock = clock
         tasks.recovery("vm.unsnapshot", self._uncreate)
         tasks.recovery("vm.finish_snapshot_delete", self._finish_delete)

@@ -37,7 +37,7 @@ class Stillness:
     async def frozen(self, run: TaskRun, vm_id: VmId, work: Work) -> Stood:
         """`work` is done while the guest's file systems stand still, or, when its agent fails to freeze them, not begun."""
         await run.undo("vm.thaw", id=vm_id)
-        await run.stage("freezing the guest's file systems", 0.2)
+        await run.stage("freezing the guest's file systems")
         is_frozen = stood = False
         try:
             try:
