@@ -39,10 +39,11 @@ class Quotas:
         await self._keep(new, [allocation_key(pool, name) for pool, name in leaving])
 
     async def grow(self, pool: str, volume: str, capacity_bytes: int) -> None:
-        """The volume may grow to that size. QuotaExceeded."""
+        """The volume may grow to that size; what is kept for it never becomes less by this. QuotaExceeded."""
         was = await self.allocations.find(allocation_key(pool, volume))
         user = "" if was is None else was.value.user
-        await self.reserve(user, [(PoolId(pool), volume, capacity_bytes)])
+        kept_bytes = 0 if was is None else was.value.capacity_bytes
+        await self.reserve(user, [(PoolId(pool), volume, max(capacity_bytes, kept_bytes))])
 
     async def settle(self, volume: Volume) -> None:
         """What is kept for a volume that is there is its real size: a pool may round up, and a growth may have failed."""

@@ -21,7 +21,7 @@ from horcrux.errors import HostLacks, InUse, NotFound, invalid_field
 from horcrux.ids import PoolId
 from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeSnapshotView, VolumeView, as_result
 from horcrux.storage.image_check import qemu_format
-from horcrux.storage.refusals import volume_taken
+from horcrux.storage.refusals import check_grows, volume_taken
 from horcrux.storage.volume import (
     AS_THE_POOL,
     Image,
@@ -111,6 +111,7 @@ class Volumes:
 
         async def body(run: TaskRun) -> Mapping[str, object]:
             self._check_unused(pool_id, name, "a disk is resized with its VM")
+            check_grows(pool_id, name, (await self.find(pool_id, name)).capacity_bytes, size_bytes)
             await run.undo("volume.settle", pool=pool_id, name=name)
             await self._quotas.grow(pool_id, name, size_bytes)
             await run.stage(f"growing volume {name}")

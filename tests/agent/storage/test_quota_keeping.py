@@ -131,6 +131,13 @@ async def test_a_growth_is_counted_and_one_that_failed_given_back(store: Store) 
     assert await taken(quotas) == {}
 
 
+async def test_a_growth_to_less_keeps_what_is_kept(store: Store) -> None:
+    quotas = Quotas(store)
+    await quotas.reserve("ann", [(FAST, "a", 4)])
+    await quotas.grow(FAST, "a", 3)
+    assert await taken(quotas) == {"fast/a": ("ann", 4)}
+
+
 async def test_reconciling_makes_what_is_kept_what_there_is(store: Store) -> None:
     quotas, away = Quotas(store), PoolId("away")
     await quotas.reserve(
