@@ -62,7 +62,8 @@ class CopyWatch:
                 f"the guest of VM {vm_id} ended while {disk} was being copied (it is {state}); move it again"
             )
         missing = MIB if last is None else max(MIB, last.total_bytes - last.done_bytes)
-        if await self._volumes.available_bytes(pool) < missing:
+        available = await self._volumes.available_bytes(pool)
+        if available is not None and available < missing:
             return NoSpace(f"pool {pool} is full; {disk} of VM {vm_id} stays where it was", pool=pool)
         log.warning("VM %s: the copy of %s into pool %s ended by itself", vm_id, disk, pool)
         return Unavailable(

@@ -72,7 +72,7 @@ class DiskGrowth:
 
     async def _warn(self, run: TaskRun, disk: Disk, more_bytes: int) -> None:
         available = await self._volumes.available_bytes(disk.storage_pool)
-        if more_bytes > available:
+        if available is not None and more_bytes > available:
             run.warn(
                 f"pool {disk.storage_pool} has {bytes_to_gib(available)} GiB left, which is less than the "
                 f"{bytes_to_gib(more_bytes)} GiB that {disk.name} grows by: when it fills up, its guest is paused"

@@ -26,8 +26,9 @@ class DiskVolumes(Protocol):
         """Who holds a volume; from memory."""
         ...
 
-    async def available_bytes(self, pool_id: PoolId) -> int:
-        """What the pool has left for what is written."""
+    async def available_bytes(self, pool_id: PoolId) -> int | None:
+        """What the pool has left for what is written; None where it cannot tell. Unavailable, with the reason, for one that
+        cannot be reached."""
         ...
 
     async def reserve(

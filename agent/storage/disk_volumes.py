@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from agent.storage.service import StorageService
+from horcrux.errors import Unavailable
 from horcrux.ids import PoolId
 from horcrux.storage.volume import Volume, VolumeUse
 
@@ -25,9 +26,12 @@ class DiskVolumes:
     def use_of(self, pool_id: PoolId, name: str) -> VolumeUse | None:
         return self._storage.use_of(pool_id, name)
 
-    async def available_bytes(self, pool_id: PoolId) -> int:
+    async def available_bytes(self, pool_id: PoolId) -> int | None:
         pool = self._storage.pools.find(pool_id)
-        return (await pool.driver.look(pool.document)).available_bytes
+        seen = await pool.driver.look(pool.document)
+        if not seen.is_active:
+            raise Unavailable(f"pool {pool_id} cannot be reached: {seen.reason}", pool=pool_id)
+        return seen.available_bytes
 
     async def reserve(
         self, user: str, wanted: Sequence[tuple[PoolId, str, int]], leaving: Sequence[tuple[PoolId, str]] = ()

@@ -41,7 +41,8 @@ class IscsiPoolDriver:
             found = await self._pools.call(pool, list_volumes)
         except HorcruxError as err:
             return PoolSeen(id=pool.id, is_active=False, reason=str(err))
-        return PoolSeen(id=pool.id, is_active=True, total_bytes=sum(volume.capacity_bytes for volume in found))
+        total_bytes = sum(volume.capacity_bytes for volume in found)
+        return PoolSeen(id=pool.id, is_active=True, total_bytes=total_bytes, available_bytes=None)
 
     async def list_volumes(self, pool: PoolDocument) -> list[Volume]:
         found = await self._pools.call(pool, list_volumes, is_fresh=True)

@@ -54,7 +54,8 @@ class PoolSeen(msgspec.Struct, frozen=True, kw_only=True):
     id: PoolId
     is_active: bool
     total_bytes: int = 0
-    available_bytes: int = 0
+    available_bytes: int | None = 0
+    """None where a pool that is active cannot tell."""
     reason: str = ""
     health: Health = Health.GOOD
     problems: tuple[str, ...] = ()
