@@ -86,6 +86,10 @@ class DiskSnapshots(Protocol):
         """The volume, which nobody has open, is as it was. Idempotent."""
         ...
 
+    async def settle(self, pool_id: PoolId, name: str) -> None:
+        """What the volume takes of quotas is its size; nothing when it is gone."""
+        ...
+
     async def remove(self, pool_id: PoolId, name: str, snapshot: str) -> None:
         """Gone, also when it was gone before."""
         ...

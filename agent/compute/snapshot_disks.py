@@ -110,6 +110,10 @@ class SnapshotDisks:
         """The disk, which no guest has open, is as it was. Idempotent."""
         await self._volumes.revert(disk.storage_pool, disk.volume, snapshot)
 
+    async def settle(self, disk: Disk) -> None:
+        """What the disk takes of quotas is its size. Idempotent; nothing when its volume is gone."""
+        await self._volumes.settle(disk.storage_pool, disk.volume)
+
     async def used_bytes(self, document: VmDocument) -> Mapping[str, int]:
         """What each snapshot of the VM keeps on its disks, as far as the pools can tell."""
         used: dict[str, int] = {}

@@ -22,6 +22,7 @@ from horcrux.compute.vm import Phase, VmDocument, VmSnapshot
 from horcrux.errors import Conflict, HorcruxError, NotFound
 from horcrux.ids import PoolId, VmId
 from horcrux.store import Collection
+from horcrux.units import gib_to_bytes
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class SnapshotRevert:
         then = _START if starts else _STAY
         task = run.task.id
         await run.undo("vm.finish_revert", id=vm_id, uuid=was.value.uuid, snapshot=name, then=then, task=task)
+        await self._reserve(was.value, snapshot)
         await run.stage("marking it: from here on it goes to the end", 0.05)
         await self._vms.replace(vm_id, was, begin_revert(was.value, name, task))
         await self._bring_back(vm_id, snapshot, run)
@@ -72,6 +74,15 @@ class SnapshotRevert:
             await run.stage("going on where it was" if snapshot.has_memory else "starting it", 0.8)
             await self._start_or_tell(run, vm_id, snapshot)
         await run.commit()
+
+    async def _reserve(self, document: VmDocument, snapshot: VmSnapshot) -> None:
+        """What its disks grow by counts before anything is done. QuotaExceeded."""
+        larger = []
+        for disk in snapshot.spec.disks:
+            then_bytes = gib_to_bytes(disk.size_gb)
+            if then_bytes > (await self._storage.find_disk(disk.storage_pool, disk.volume)).capacity_bytes:
+                larger.append((disk.storage_pool, disk.volume, then_bytes))
+        await self._storage.reserve(document.user, larger)
 
     async def _check_drive(self, snapshot: VmSnapshot) -> None:
         """Conflict when the image that was in the drive is gone: the VM could not be defined."""
@@ -131,7 +142,9 @@ class SnapshotRevert:
         if document.phase is Phase.REVERTING and document.reverting == args["snapshot"]:
             await self._bring_back(vm_id, find_snapshot(document, args["snapshot"]))
         elif document.phase is not Phase.READY or document.operation != args["task"]:
-            return  # it had not begun
+            for disk in document.spec.disks:  # it had not begun
+                await self._disks.settle(disk)
+            return
         if args["then"] != _START or await self._disks.is_active(vm_id):
             return
         try:

@@ -1,10 +1,12 @@
 """Snapshots of volumes by pool and name, for the VM services (`agent.compute.ports.DiskSnapshots`)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from agent.storage.driver import linked_clones, snapshots_of
 from agent.storage.pools import Pools
 from agent.storage.quota import Quotas
+from horcrux.errors import NotFound
 from horcrux.ids import PoolId
 from horcrux.storage.volume import VolumeSnapshot
 
@@ -35,6 +37,12 @@ class DiskSnapshots:
         async with self._pools.using(pool_id) as pool:
             await snapshots_of(pool.driver, pool.document).revert_volume(pool.document, name, snapshot)
             await self._quotas.settle(await pool.driver.find_volume(pool.document, name))
+
+    async def settle(self, pool_id: PoolId, name: str) -> None:
+        """What the volume takes of quotas is its size; nothing when it is gone."""
+        with suppress(NotFound):
+            async with self._pools.using(pool_id) as pool:
+                await self._quotas.settle(await pool.driver.find_volume(pool.document, name))
 
     async def remove(self, pool_id: PoolId, name: str, snapshot: str) -> None:
         """Gone, also when it was gone before."""

@@ -87,6 +87,22 @@ async def test_plain_volumes_count_when_made_and_when_grown(api: Api) -> None:
     assert await used(api) == {"admin": 0, "small": 0}
 
 
+async def test_a_revert_to_a_larger_disk_counts_before_anything_is_done(api: Api) -> None:
+    await api.make("vm-1", disks=[{"size_gb": 2}])
+    await api.post("/api/vms/vm-1/snapshots", {"name": "small"}, 201)
+    await api.post("/api/vms/vm-1/disks/disk0/resize", {"size_gb": 8})
+    await api.post("/api/vms/vm-1/snapshots", {"name": "large"}, 201)
+    await api.post("/api/vms/vm-1/snapshots/small/revert", {})
+    await api.make("vm-2", disks=[{"size_gb": 7}])
+    refused = await api.post("/api/vms/vm-1/snapshots/large/revert", {}, 409)
+    assert (refused["code"], refused["limit_bytes"], refused["asked_bytes"]) == ("quota_exceeded", 10 * GIB, 6 * GIB)
+    assert (await api.get("/api/vms/vm-1"))["disks"][0]["size_gb"] == 2
+    assert await used(api) == {"admin": 9, "small": 0}
+    await api.delete("/api/vms/vm-2")
+    await api.post("/api/vms/vm-1/snapshots/large/revert", {})
+    assert await used(api) == {"admin": 8, "small": 0}
+
+
 async def test_a_disk_that_grows_or_moves_counts(api: Api) -> None:
     await api.make("vm-1", disks=[{"size_gb": 4}, {"size_gb": 3}])
     grown = await api.post("/api/vms/vm-1/disks/disk0/resize", {"size_gb": 7.5}, 409)
