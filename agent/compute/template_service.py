@@ -24,11 +24,11 @@ from horcrux.compute.template import TemplateDisk, TemplateDocument
 from horcrux.compute.template_bodies import CloneTemplate, CloneType, CloneVm, NewTemplate
 from horcrux.compute.template_clone import plan_clone, target_pools
 from horcrux.compute.vm import Firmware, Phase, VmDocument
-from horcrux.errors import AlreadyExists, Conflict, Stale
+from horcrux.errors import AlreadyExists, Conflict
 from horcrux.ids import NodeId, VmId, check_name
-from horcrux.storage.bodies import as_result
+from horcrux.if_match import check_match
 from horcrux.store import Collection, Compare, Document
-from horcrux.tasks import Task
+from horcrux.tasks import Task, as_result
 
 
 class TemplateService:
@@ -85,14 +85,14 @@ class TemplateService:
     async def delete(self, id_: str, if_match: int | None, asked: Asked) -> Task:
         """A task. InUse, naming them, while linked clones stand on it or VMs are being made from it."""
         known = self.registry.find(id_)
-        self._check_match(known, if_match)
+        await self._check_match(known, if_match)
         if not asked.wait_s and known.value.phase is Phase.READY:
             await self._life.check_unused(known.value)
 
         async def body(run: TaskRun) -> None:
             was = await self._templates.get(id_)
             if was.value.phase is Phase.READY:
-                self._check_match(was, if_match)
+                await self._check_match(was, if_match)
             await self._life.delete(run, id_)
 
         locks = _volume_locks(known.value.disks)
@@ -120,7 +120,14 @@ class TemplateService:
             storage_pool=order.storage_pool,
             start=order.start,
         )
-        origin = FromVm(self._vm_service, self._firmware, vm.id)
+
+        async def check_as_described() -> None:
+            was = (await self._vms.get(vm.id)).value
+            check_settled(was)
+            if (was.uuid, was.spec) != (vm.uuid, vm.spec) or await self._sources(was) != described.disks:
+                raise Conflict(f"VM {vm.id} has changed meanwhile; try again", vm=vm.id)
+
+        origin = FromVm(self._vm_service, self._firmware, vm.id, check_as_described)
         locks = {f"vm/{vm.id}", *_volume_locks(described.disks)}
         return await self._clone("vm.clone", described, wanted, asked, origin, locks)
 
@@ -240,12 +247,9 @@ class TemplateService:
 
         return await self._tasks.submit(asked.order(action, f"template/{id_}", f"template/{id_}", *locks), told)
 
-    def _check_match(self, known: Document[TemplateDocument], if_match: int | None) -> None:
-        if if_match is not None and known.revision != if_match:
-            id_ = known.value.id
-            current = as_result(self.registry.view(id_))
-            words = f"template {id_} has changed since you read it; look at it again"
-            raise Stale(words, current=current, revision=known.revision)
+    async def _check_match(self, known: Document[TemplateDocument], if_match: int | None) -> None:
+        id_ = known.value.id
+        await check_match(f"template {id_}", known, if_match, lambda: self.registry.view(id_))
 
 
 class FromTemplate:
@@ -266,15 +270,19 @@ class FromTemplate:
 
 
 class FromVm:
-    """A copy of a VM rests on that VM, whose lock is held, being stopped."""
+    """A copy of a VM rests on that VM, whose lock is held, being stopped, and as it was when the copy was planned."""
 
-    def __init__(self, vms: VmService, firmware: FirmwareVariables, source: VmId) -> None:
+    def __init__(
+        self, vms: VmService, firmware: FirmwareVariables, source: VmId, check_as_planned: Callable[[], Awaitable[None]]
+    ) -> None:
         self._vms = vms
         self._firmware = firmware
         self._source = source
+        self._check_as_planned = check_as_planned
 
     async def rests_on(self) -> Sequence[Compare]:
         await self._vms.admit_now(self._source, Verb.CLONE)
+        await self._check_as_planned()
         return ()
 
     async def furnish(self, vm_id: VmId) -> None:

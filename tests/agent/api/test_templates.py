@@ -1,13 +1,15 @@
 """Templates and clones over HTTP, on the fakes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from agent.compute.service import VmService
 from agent.storage.fake import FakeStorageDriver
+from horcrux.ids import VmId
 from tests.support.api import Api
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA ann@host"
@@ -181,6 +183,26 @@ async def test_a_stopped_vm_is_copied_without_a_template(api: Api) -> None:
     assert (clone["name"], clone["status"], clone["disks"][0]["base"]) == ("copy", "running", None)
     assert await volumes(api) == {"vm-1-disk0": None, "vm-2-disk0": None}
     assert (await api.get("/api/vms/vm-1"))["status"] == "stopped"
+
+
+async def test_a_vm_that_changes_while_its_copy_is_planned_is_not_copied_as_it_was(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.make("vm-1", disks=[{"size_gb": 1}], memory_mb=64)
+    named = VmService.volume_names
+
+    async def changed(service: VmService, vm_id: VmId, pools: Sequence[str | None]) -> list[str]:
+        """What every plan asks, and here somebody is faster than the plan."""
+        await api.patch("/api/vms/vm-1", {"memory_mb": 128})
+        return await named(service, vm_id, pools)
+
+    monkeypatch.setattr(VmService, "volume_names", changed)
+    refused = await api.post("/api/vms/vm-1/clone", {"new_vm_id": "vm-2"}, 409)
+    assert "changed meanwhile" in refused["error"]
+    assert await volumes(api) == {"vm-1-disk0": None}
+    monkeypatch.undo()
+    clone = await api.post("/api/vms/vm-1/clone", {"new_vm_id": "vm-2"}, 201)
+    assert clone["memory_mb"] == 128
 
 
 async def test_what_is_wrong_with_an_order_is_said(api: Api) -> None:
