@@ -40,7 +40,9 @@ class ZfsLink:
         self._timeout_s = timeout_s
         self._kstat = kstat
         self._pools: dict[str, BlockingPool] = {}
+        self._memory = BlockingPool("zfs-kstat", 1)  # what asks the kernel's memory never waits behind anything
         self._files = BlockingPool("zfs-files", 2)
+        self._stuck_files: set[asyncio.Future[object]] = set()
         self._stuck: defaultdict[str, set[asyncio.Future[object]]] = defaultdict(set)
 
     async def close(self) -> None:
@@ -52,7 +54,11 @@ class ZfsLink:
                 )
             else:
                 await asyncio.to_thread(pool.close)
-        await asyncio.to_thread(self._files.close)
+        await asyncio.to_thread(self._memory.close)
+        if self._stuck_files:
+            log.warning("%d files have not answered: their threads are left", len(self._stuck_files))
+        else:
+            await asyncio.to_thread(self._files.close)
 
     async def run(self, dataset: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Result of `fn`, which blocks, on a thread of the zpool of `dataset`. A started call is awaited even when we are
@@ -88,7 +94,7 @@ class ZfsLink:
         if self._stuck[zpool]:
             raise Unavailable(f"zpool {zpool} has not answered an earlier call yet; see `zpool status {zpool}`")
         match await self.state(zpool):
-            case None if not await self._files.run(self._kstat.is_dir):
+            case None if not await self._memory.run(self._kstat.is_dir):
                 raise HostLacks("this host has no ZFS module loaded; install zfs-dkms and run `modprobe zfs`")
             case None:
                 raise Unavailable(f"zpool {zpool} is not imported on this host; see `zpool import`", zpool=zpool)
@@ -100,11 +106,11 @@ class ZfsLink:
 
     async def state(self, zpool: str) -> str | None:
         """`ONLINE`, `DEGRADED`, `SUSPENDED`, … ; None when it is not imported."""
-        return await self._files.run(_read_word, self._kstat / zpool / "state")
+        return await self._memory.run(_read_word, self._kstat / zpool / "state")
 
     async def zpools(self) -> list[str]:
         """Those that are imported."""
-        return await self._files.run(_folders, self._kstat)
+        return await self._memory.run(_folders, self._kstat)
 
     async def command(self, *argv: str, timeout_s: float | None = None) -> str:
         """What it printed. Its complaint as an error; Unavailable when it takes too long."""
@@ -120,8 +126,22 @@ class ZfsLink:
             raise from_command(argv, said.code, said.err)
 
     async def files(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """For short calls that touch no zpool."""
-        return await self._files.run(fn, *args, **kwargs)
+        """For short calls that touch no zpool. Unavailable when what they read does not answer in time."""
+        call = asyncio.ensure_future(self._files.run(fn, *args, **kwargs))
+        self._stuck_files.add(call)  # type: ignore[arg-type]  # Future is invariant; nobody reads the result
+        call.add_done_callback(self._answered)
+        done, _ = await asyncio.wait([call], timeout=self._timeout_s)
+        if not done:
+            what = ", ".join(str(arg) for arg in args)
+            raise Unavailable(
+                f"{what} has not answered for {self._timeout_s:g} s: does the server or disk behind it hang?"
+            )
+        return call.result()
+
+    def _answered(self, call: "asyncio.Future[T]") -> None:
+        self._stuck_files.discard(call)
+        if not call.cancelled():
+            call.exception()  # looked at, so that asyncio does not report it as forgotten
 
     async def _child(self, argv: Sequence[str], timeout_s: float) -> "_Said":
         try:

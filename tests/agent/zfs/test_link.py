@@ -87,6 +87,19 @@ async def test_a_call_that_hangs_holds_up_no_other_zpool_and_is_refused_until_it
                 await asyncio.sleep(0)
 
 
+async def test_sources_that_hang_hold_up_no_zpool_and_are_given_up(link: ZfsLink) -> None:
+    server_is_back = threading.Event()
+    try:
+        hanging = [link.files(server_is_back.wait) for _ in range(4)]
+        told = asyncio.gather(*hanging, return_exceptions=True)
+        async with asyncio.timeout(5):
+            assert await link.run("good/vms", answer) == "answer"
+            assert await link.zpools() == ["good", "ill"]
+            assert [type(error) for error in await told] == [Unavailable] * 4
+    finally:
+        server_is_back.set()
+
+
 async def test_a_call_that_was_begun_is_awaited_when_its_caller_is_cancelled(kernel: Path) -> None:
     link, begun, go, ended = (
         ZfsLink(timeout_s=30, kstat=kernel),
