@@ -126,6 +126,11 @@ class Journal:
     async def forget_recoveries(self, task_id: TaskId) -> None:
         await self._db.write(lambda db: db.execute("DELETE FROM recovery WHERE task = ?", (task_id,)))
 
+    async def forget_recovery(self, task_id: TaskId, recovery: Recovery) -> None:
+        """This step of the task has been undone."""
+        row = (task_id, msgspec.json.encode(recovery))
+        await self._db.write(lambda db: db.execute("DELETE FROM recovery WHERE task = ? AND body = ?", row))
+
     async def put_stage(self, task: Task, lines: Sequence[LogLine]) -> None:
         """The row is as given, and the log has the lines: one write, so that whoever finds the task cut off knows where."""
         row = (msgspec.json.encode(task), task.id)

@@ -45,18 +45,29 @@ class Recoveries:
         return self._fns[recovery.kind]
 
     async def undo(self, task: Task, recoveries: Sequence[Recovery]) -> list[str]:
-        """Runs them in reverse; a sentence for each that failed. Who calls keeps those in the journal, then says `leave`."""
-        failures = []
+        """Runs them in reverse; a sentence for each that failed. While some are left, those that succeeded are forgotten: done
+        again they would meet what others have made since. Who calls forgets the rest, or says `leave`."""
+        failures, done = [], list[Recovery]()
         for recovery in reversed(recoveries):
             try:
                 await self.known(recovery)(recovery.args)
+                done.append(recovery)
             except HorcruxError as err:
                 log.warning("task %s: undo %s %s failed: %s", task.id, recovery.kind, recovery.args, err)
                 failures.append(f"could not undo {recovery.kind} {recovery.args}: {err}; it is tried again")
             except Exception as err:
                 log.exception("task %s: undo %s %s failed by a fault of ours", task.id, recovery.kind, recovery.args)
                 failures.append(f"could not undo {recovery.kind} {recovery.args}: {err}; it is tried again")
+        if failures:
+            await self._forget(task, done)
         return failures
+
+    async def _forget(self, task: Task, done: Sequence[Recovery]) -> None:
+        try:
+            for recovery in done:
+                await self._journal.forget_recovery(task.id, recovery)
+        except Exception:
+            log.exception("task %s: what has been undone could not be written down, and is undone again", task.id)
 
     def leave(self) -> None:
         """The journal holds recoveries of a task that is over: they are tried again."""

@@ -103,3 +103,28 @@ async def test_what_is_left_is_undone_when_the_host_is_back(journal: Journal) ->
         await volume.undone.wait()
     trying.cancel()
     await asyncio.wait([trying])
+
+
+async def test_a_step_that_was_undone_is_not_undone_again_while_another_fails(journal: Journal) -> None:
+    volume = Volume()
+    engine = await started(journal, volume)
+    thawed = []
+
+    async def thaw(args: Mapping[str, str]) -> None:
+        thawed.append(args["id"])
+
+    engine.recovery("vm.thaw", thaw)
+
+    async def body(run: TaskRun) -> None:
+        await run.undo("volume.delete", pool="local", name="data")
+        await run.undo("vm.thaw", id="vm-1")
+        raise Conflict("no")
+
+    volume.is_disk_away = True
+    order = TaskOrder(action="vm.snapshot", target="vm/vm-1", user=UserName("ann"), locks=(LOCK,))
+    task = await engine.wait((await engine.submit(order, body)).id)
+    assert not await engine.recoveries.again(task)
+    assert thawed == ["vm-1"]
+    volume.is_disk_away = False
+    assert await engine.recoveries.again(task)
+    assert thawed == ["vm-1"]
