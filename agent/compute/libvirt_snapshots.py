@@ -66,7 +66,8 @@ class LibvirtSnapshots:
         await self._hypervisor.on_guest(vm_id, _freeze)
 
     async def thaw(self, vm_id: VmId) -> bool:
-        thawed = await self._hypervisor.on_guest(vm_id, _thaw)
+        was_frozen = (vm_id, "thaw") in self._guards
+        thawed = await self._hypervisor.on_guest(vm_id, lambda guest: _thaw(guest, was_frozen=was_frozen))
         await self._dismiss(vm_id, "thaw")
         return thawed
 
@@ -198,8 +199,15 @@ def _freeze(guest: libvirt.virDomain) -> None:
         raise Unavailable(f"{guest.name()}: {err.get_error_message()}") from err
 
 
-def _thaw(guest: libvirt.virDomain) -> bool:
-    if state_of(*guest.state())[0] not in ACTIVE or not _is_connected(guest):
+def _thaw(guest: libvirt.virDomain, *, was_frozen: bool) -> bool:
+    """`was_frozen`: by us, and nobody has let it go since. Then an agent that is not there now has not thawed anything."""
+    if state_of(*guest.state())[0] not in ACTIVE:
+        return False
+    if not _is_connected(guest):
+        if was_frozen:
+            raise Unavailable(
+                f"{guest.name()}: its file systems stand still, and its agent is not connected to be told"
+            )
         return False
     guest.agentSetResponseTimeout(FREEZE_LIMIT_S)
     return bool(guest.fsThaw() > 0)
