@@ -34,7 +34,6 @@ from agent.console.serial_log import SerialLogs
 from agent.ground import Core
 from agent.host.surroundings import HostSurroundings
 from agent.http.route import AnyRoute
-from agent.storage.disk_volumes import DiskVolumes
 from agent.storage.service import StorageService
 from cluster.store.replica import Replica
 from horcrux.compute.template import TemplateDocument
@@ -170,10 +169,10 @@ def _snapshots(
 
 def _disks(core: Core, known: Registries, storage: StorageService, definer: Definer, vms: VmService) -> DiskService:
     blocks, tasks = core.drivers.blocks, core.tasks
-    records, volumes = DiskRecords(known.vm_documents, definer), DiskVolumes(storage)
-    watch = CopyWatch(blocks, known.vms, volumes, core.ground.clock)
-    move = DiskMove(records, known.vms, blocks, volumes, watch, tasks)
-    return DiskService(vms, volumes, move, DiskGrowth(records, known.vms, blocks, volumes, tasks))
+    records = DiskRecords(known.vm_documents, definer)
+    watch = CopyWatch(blocks, known.vms, storage, core.ground.clock)
+    move = DiskMove(records, known.vms, blocks, storage, watch, tasks)
+    return DiskService(vms, storage, move, DiskGrowth(records, known.vms, blocks, storage, tasks))
 
 
 def _templates(core: Core, known: Registries, storage: StorageService, vms: VmService) -> TemplateService:

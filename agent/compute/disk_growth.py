@@ -44,7 +44,7 @@ class DiskGrowth:
         document = await self._records.get(vm_id)
         check_settled(document)
         disk = disk_of(document, name)
-        volume = await self._volumes.find(disk.storage_pool, disk.volume)
+        volume = await self._volumes.find_disk(disk.storage_pool, disk.volume)
         check_grows(volume, name, size_bytes)
         await run.undo("vm.disk.resize", vm=vm_id, uuid=document.uuid, disk=name)
         await self._volumes.reserve(document.user, [(disk.storage_pool, disk.volume, size_bytes)])
@@ -54,7 +54,7 @@ class DiskGrowth:
         if is_alive and volume.kind is VolumeKind.FILE:
             await self._blocks.grow_disk(vm_id, name, size_bytes)
         else:
-            volume = await self._volumes.grow(disk.storage_pool, disk.volume, size_bytes)
+            volume = await self._volumes.grow_disk(disk.storage_pool, disk.volume, size_bytes)
             await run.stage("telling the guest", 0.5)
             if is_alive:
                 await self._blocks.grow_disk(vm_id, name, volume.capacity_bytes)
@@ -65,7 +65,7 @@ class DiskGrowth:
     async def _agree(self, vm_id: VmId, name: str) -> None:
         """Document, definition and quota have the size of the volume. Idempotent."""
         disk = disk_of(await self._records.get(vm_id), name)
-        volume = await self._volumes.find(disk.storage_pool, disk.volume)
+        volume = await self._volumes.find_disk(disk.storage_pool, disk.volume)
         await self._volumes.settle(volume)
         document = await self._records.change(vm_id, lambda was: grown(was, name, volume))
         await self._records.define(document)
@@ -89,7 +89,7 @@ class DiskGrowth:
         vm_id, name = VmId(args["vm"]), args["disk"]
         try:
             disk = disk_of(document, name)
-            volume = await self._volumes.find(disk.storage_pool, disk.volume)
+            volume = await self._volumes.find_disk(disk.storage_pool, disk.volume)
         except NotFound:
             return  # it went with its volume
         if grown(document, name, volume) != document and await self._is_alive(vm_id):

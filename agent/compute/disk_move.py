@@ -88,9 +88,9 @@ class DiskMove:
         disk = check_can_move(document, route.disk, route.target[0])
         if (disk.storage_pool, disk.volume) != route.source:
             raise Conflict(f"{route.disk} of VM {route.vm_id} has been moved meanwhile; look at it again")
-        if await self._volumes.exists(*route.target):
+        if await self._volumes.has_volume(*route.target):
             raise volume_taken(*route.target)
-        return await self._volumes.find(*route.source)
+        return await self._volumes.find_disk(*route.source)
 
     async def _copy_stopped(self, run: TaskRun, route: Route) -> Volume:
         await run.stage(f"copying {route.disk} to pool {route.target[0]}", BEGUN)
@@ -98,11 +98,11 @@ class DiskMove:
         def tell(fraction: float) -> None:
             run.progress(BEGUN + (ENDED - BEGUN) * fraction)
 
-        return await self._volumes.copy(route.source, route.target, route.format, tell)
+        return await self._volumes.copy_disk(route.source, *route.target, tell, route.format)
 
     async def _copy_running(self, run: TaskRun, route: Route, source: Volume) -> Volume:
         await run.stage(f"making volume {route.target[1]} in pool {route.target[0]}", BEGUN)
-        volume = await self._volumes.make(*route.target, source.capacity_bytes, route.format)
+        volume = await self._volumes.create_disk(*route.target, source.capacity_bytes, None, _untold, route.format)
         await run.stage(f"copying {route.disk} while the guest runs")
         await self._blocks.start_copy(route.vm_id, route.disk, _opened(route.disk, volume))
         await self._watch.until_ready(run, route.vm_id, route.disk, route.target[0])
@@ -133,7 +133,7 @@ class DiskMove:
         document = await self._records.of_uuid(args["vm"], args["uuid"])
         if document is None or document.phase is Phase.DELETING:
             if self._volumes.use_of(*target) is None:
-                await self._volumes.remove(*target)
+                await self._volumes.delete_disk(*target)
             return  # its disks go with it; a volume that has the name of one by now is another's
         disk = disk_of(document, route.disk)
         is_recorded = (disk.storage_pool, disk.volume) == target
@@ -166,13 +166,13 @@ class DiskMove:
         """Gone, unless another VM or a template has it by now."""
         use = self._volumes.use_of(*place)
         if use is None or use.vm_id == route.vm_id:
-            await self._volumes.remove(*place)
+            await self._volumes.delete_disk(*place)
         else:
             log.warning("VM %s: volume %s of pool %s stays: %s has it", route.vm_id, place[1], place[0], use.holder)
 
     async def _volume(self, place: Place) -> Volume | None:
         try:
-            return await self._volumes.find(*place)
+            return await self._volumes.find_disk(*place)
         except NotFound:
             return None
 
@@ -201,3 +201,7 @@ def _opened(disk: str, volume: Volume) -> DomainDisk:
 def _place(text: str) -> Place:
     pool, _, name = text.partition("/")
     return PoolId(pool), name
+
+
+def _untold(_fraction: float) -> None:
+    """An empty volume is there at once."""

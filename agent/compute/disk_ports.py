@@ -1,25 +1,18 @@
 """What moving and growing disks needs of storage beside what every VM service does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
+from agent.compute.ports import Disks
 from horcrux.ids import PoolId
 from horcrux.storage.volume import Volume, VolumeUse
 
 
-class DiskVolumes(Protocol):
-    """`agent.storage.disk_volumes` is the implementation."""
+class DiskVolumes(Disks, Protocol):
+    """`agent.storage.service.StorageService` is the implementation."""
 
     def format_for(self, pool_id: PoolId, wanted: str | None, now: str) -> str:
         """Of a new volume: `wanted`, else `now` where the pool can, else its default. Invalid; NotFound for the pool."""
-        ...
-
-    async def exists(self, pool_id: PoolId, name: str) -> bool:
-        """Whether there is one, or somebody holds the name."""
-        ...
-
-    async def find(self, pool_id: PoolId, name: str) -> Volume:
-        """NotFound."""
         ...
 
     def use_of(self, pool_id: PoolId, name: str) -> VolumeUse | None:
@@ -31,30 +24,33 @@ class DiskVolumes(Protocol):
         cannot be reached."""
         ...
 
-    async def reserve(
-        self, user: str, wanted: Sequence[tuple[PoolId, str, int]], leaving: Sequence[tuple[PoolId, str]] = ()
-    ) -> None:
-        """As `agent.compute.ports.Disks.reserve`."""
-        ...
-
     async def settle(self, volume: Volume) -> None:
         """What counts towards quotas is the size that the volume has."""
         ...
 
-    async def make(self, pool_id: PoolId, name: str, capacity_bytes: int, format_: str) -> Volume:
-        """An empty volume."""
-        ...
-
-    async def copy(
-        self, source: tuple[PoolId, str], to: tuple[PoolId, str], format_: str, progress: Callable[[float], None]
+    async def create_disk(
+        self,
+        pool_id: PoolId,
+        name: str,
+        size_bytes: int,
+        image: str | None,
+        progress: Callable[[float], None],
+        format_: str | None = None,
     ) -> Volume:
-        """A new volume `to` with the content of `source`, which nobody writes to. Cancellable."""
+        """As `Disks.create_disk`, in a format of the pool's."""
         ...
 
-    async def grow(self, pool_id: PoolId, name: str, capacity_bytes: int) -> Volume:
+    async def copy_disk(
+        self,
+        source: tuple[PoolId, str],
+        pool_id: PoolId,
+        name: str,
+        progress: Callable[[float], None],
+        format_: str | None = None,
+    ) -> Volume:
+        """As `Disks.copy_disk`, in a format of the pool's."""
+        ...
+
+    async def grow_disk(self, pool_id: PoolId, name: str, size_bytes: int) -> Volume:
         """It can hold that much. Not for files that a guest has open."""
-        ...
-
-    async def remove(self, pool_id: PoolId, name: str) -> None:
-        """Gone, also when it was gone before, or with its pool."""
         ...

@@ -52,7 +52,7 @@ class DiskService:
         document = self._admitted(vm_id, asked)
         size_bytes = check_size_gb(order.size_gb, "size_gb")
         found = disk_of(document, disk)
-        check_grows(await self._volumes.find(found.storage_pool, found.volume), disk, size_bytes)
+        check_grows(await self._volumes.find_disk(found.storage_pool, found.volume), disk, size_bytes)
 
         async def body(run: TaskRun) -> None:
             self._admit_now(vm_id)
@@ -73,7 +73,7 @@ class DiskService:
     async def _free_name(self, pool: PoolId, wanted: str) -> str:
         """`wanted`, with a number behind where the pool has a volume of that name."""
         name, number = wanted, 1
-        while await self._volumes.exists(pool, name):
+        while await self._volumes.has_volume(pool, name):
             number += 1
             name = f"{wanted}-{number}"
         return name

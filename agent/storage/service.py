@@ -26,7 +26,7 @@ from agent.storage.volumes import Volumes
 from agent.tasks import TaskSubmitter
 from horcrux.clock import Clock
 from horcrux.compute.vm import CloudInit
-from horcrux.errors import NotFound
+from horcrux.errors import NotFound, Unavailable
 from horcrux.ids import NodeId, PoolId, VmId
 from horcrux.storage.pool import PoolDocument, PoolType
 from horcrux.storage.volume import Image, Volume, VolumeUse
@@ -105,22 +105,58 @@ class StorageService:
         `leaving` go in exchange. QuotaExceeded. Who calls has recorded the undo, which deletes them."""
         await self.quotas.reserve(user, wanted, leaving)
 
+    def format_for(self, pool_id: PoolId, wanted: str | None, now: str) -> str:
+        """Of a new volume: `wanted`, else `now` where the pool can, else its default. Invalid; NotFound for the pool."""
+        pool = self.pools.find(pool_id)
+        formats = pool.driver.formats(pool.document)
+        return self.volumes.format_in(pool_id, wanted) or (now if now in formats else formats[0])
+
+    async def available_bytes(self, pool_id: PoolId) -> int | None:
+        """What the pool has left for what is written; None where it cannot tell. Unavailable, with the reason, for one that
+        cannot be reached."""
+        pool = self.pools.find(pool_id)
+        seen = await pool.driver.look(pool.document)
+        if not seen.is_active:
+            raise Unavailable(f"pool {pool_id} cannot be reached: {seen.reason}", pool=pool_id)
+        return seen.available_bytes
+
+    async def settle(self, volume: Volume) -> None:
+        """What counts towards quotas is the size that the volume has."""
+        await self.quotas.settle(volume)
+
     async def create_disk(
-        self, pool_id: PoolId, name: str, size_bytes: int | None, image: str | None, progress: Progress
+        self,
+        pool_id: PoolId,
+        name: str,
+        size_bytes: int | None,
+        image: str | None,
+        progress: Progress,
+        format_: str | None = None,
     ) -> Volume:
-        """A new volume of `size_bytes` (None: the image's), empty or begun from an image of the pool.
+        """A new volume of `size_bytes` (None: the image's), empty or begun from an image of the pool. Format None: the pool's.
 
         Whoever calls holds the lock `volume/<pool>/<name>`, has found the name free and recorded the undo, in this order.
         """
-        return await self.volumes.make(pool_id, name, size_bytes, image, progress)
+        return await self.volumes.make(pool_id, name, size_bytes, image, progress, format_)
 
     async def link_disk(self, pool_id: PoolId, base: str, name: str) -> Volume:
         """A new volume that stands on `base` of the same pool; else as `create_disk`. HostLacks."""
         return await self.copies.link(pool_id, base, name)
 
-    async def copy_disk(self, source: tuple[PoolId, str], pool_id: PoolId, name: str, progress: Progress) -> Volume:
+    async def grow_disk(self, pool_id: PoolId, name: str, size_bytes: int) -> Volume:
+        """It can hold that much. Not for files that a guest has open."""
+        return await self.volumes.grow(pool_id, name, size_bytes)
+
+    async def copy_disk(
+        self,
+        source: tuple[PoolId, str],
+        pool_id: PoolId,
+        name: str,
+        progress: Progress,
+        format_: str | None = None,
+    ) -> Volume:
         """A new volume with the content of `source` (pool, name), which nobody writes to; else as `create_disk`."""
-        return await self.copies.copy(source, pool_id, name, progress)
+        return await self.copies.copy(source, pool_id, name, progress, format_)
 
     def can_link(self, pool_id: PoolId) -> bool:
         """Whether the pool makes linked clones. NotFound."""

@@ -6,6 +6,7 @@ from typing import cast
 import msgspec
 import pytest
 
+from agent.compute.birth import VmBirth
 from agent.compute.definer import Definer
 from agent.compute.disk_copy import CopyWatch
 from agent.compute.disk_move import DiskMove
@@ -15,6 +16,7 @@ from agent.compute.fake import FakeHypervisor
 from agent.compute.fake_blocks import FakeBlockJobs
 from agent.compute.ports import Disks
 from agent.compute.registry import VmRegistry
+from agent.compute.snapshot_files import SnapshotFiles
 from agent.recoveries import RecoveryFn
 from agent.tasks import TaskSubmitter
 from cluster.store.memory import MemoryStore
@@ -53,15 +55,21 @@ class Shelf:
         self.volumes = {SOURCE: LOCAL, TARGET: IMAGE}
         self.uses: dict[tuple[PoolId, str], VolumeUse] = {}
 
-    async def find(self, pool: PoolId, name: str) -> Volume:
+    async def find_disk(self, pool: PoolId, name: str) -> Volume:
         if (pool, name) not in self.volumes:
             raise NotFound(f"no volume {name} in pool {pool}")
         return self.volumes[pool, name]
 
-    find_disk = find
-
-    async def remove(self, pool: PoolId, name: str) -> None:
+    async def delete_disk(self, pool: PoolId, name: str) -> None:
         self.volumes.pop((pool, name), None)
+
+    delete_disk = remove
+
+    async def delete_seed(self, _vm_id: VmId) -> None:
+        """There is none."""
+
+    async def remove_all(self, _vm_id: VmId) -> None:
+        """There are no snapshots."""
 
     def use_of(self, pool: PoolId, name: str) -> VolumeUse | None:
         return self.uses.get((pool, name))
@@ -91,7 +99,8 @@ class World:
         self.blocks = blocks(self.hypervisor)
         self.shelf = Shelf()
         self.vms = Collection(MemoryStore(FakeClock()), "vm", VmDocument)
-        records = DiskRecords(self.vms, Definer(self.hypervisor, cast(Disks, self.shelf)))
+        self.definer = Definer(self.hypervisor, cast(Disks, self.shelf))
+        records = DiskRecords(self.vms, self.definer)
         self._tasks = Catcher()
         DiskMove(
             records,
@@ -206,3 +215,23 @@ async def test_a_target_that_is_another_vms_by_now_stays() -> None:
     world.shelf.uses[TARGET] = VolumeUse(VmId("other"), "disk0")
     await world.settle()
     assert set(world.shelf.volumes) == {SOURCE, TARGET}
+
+
+async def test_a_vm_that_is_deleted_takes_both_sides_of_a_move_with_it() -> None:
+    world, tasks = World(), Catcher()
+    await world.begin()
+    VmBirth(
+        world.vms,
+        world.hypervisor,
+        cast(Disks, world.shelf),
+        world.definer,
+        cast(TaskSubmitter, tasks),
+        snapshot_files=cast(SnapshotFiles, world.shelf),
+        node=NodeId("node"),
+        clock=FakeClock(),
+        entropy=bytes,
+    )
+    was = await world.vms.get(VM)
+    await world.vms.replace(VM, was, msgspec.structs.replace(was.value, phase=Phase.DELETING))
+    await tasks.fn({"id": VM, "uuid": was.value.uuid})
+    assert (await world.vms.find(VM), world.shelf.volumes) == (None, {})

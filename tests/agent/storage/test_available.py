@@ -2,7 +2,6 @@
 
 import pytest
 
-from agent.storage.disk_volumes import DiskVolumes
 from agent.storage.fake import FakeStorageDriver
 from horcrux.errors import Unavailable
 from horcrux.ids import PoolId
@@ -14,14 +13,14 @@ LOCAL = PoolId("local")
 
 
 async def test_a_pool_says_what_it_has_left(bench: Bench) -> None:
-    assert await DiskVolumes(bench.service).available_bytes(LOCAL) == 100 * GIB
+    assert await bench.service.available_bytes(LOCAL) == 100 * GIB
 
 
 async def test_a_pool_that_cannot_be_reached_is_not_full(bench: Bench) -> None:
     assert isinstance(bench.driver, FakeStorageDriver)
     bench.driver.stop_pool(LOCAL)
     with pytest.raises(Unavailable, match="local is not active"):
-        await DiskVolumes(bench.service).available_bytes(LOCAL)
+        await bench.service.available_bytes(LOCAL)
 
 
 async def test_a_pool_that_cannot_tell_is_not_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,4 +28,4 @@ async def test_a_pool_that_cannot_tell_is_not_full(bench: Bench, monkeypatch: py
         return PoolSeen(id=pool.id, is_active=True, total_bytes=GIB, available_bytes=None)
 
     monkeypatch.setattr(FakeStorageDriver, "look", look)
-    assert await DiskVolumes(bench.service).available_bytes(LOCAL) is None
+    assert await bench.service.available_bytes(LOCAL) is None
