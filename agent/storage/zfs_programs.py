@@ -159,6 +159,17 @@ under way), refused (an errno, and what it is about). Everything that can be che
 
 ZFS answers EBUSY for a volume with snapshots whether it is open or not; only a rollback, which is merely checked here, tells."""
 
+OPEN = """
+local dataset = (...)["argv"]["dataset"]
+if not zfs.exists(dataset) then return "missing" end
+local refused = zfs.check.rollback(dataset)
+if refused == EBUSY or refused == EAGAIN then return "busy" end
+if refused ~= 0 and refused ~= EEXIST and refused ~= ESRCH then return "refused\\n" .. refused .. "\\t" .. dataset end
+return "free"
+"""
+"""argv: dataset; run as one that writes, though nothing is. Whether it could be rolled back to its newest snapshot: free (also
+when a bookmark is newer, which is looked at before whether it is open), busy, refused, missing."""
+
 DESTROY_SNAPSHOT = """
 local snapshot, rows = (...)["argv"]["snapshot"], {}
 if not zfs.exists(snapshot) then return "gone" end

@@ -9,7 +9,7 @@ from agent.storage.zfs_device import wait_for_device
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_programs import Row, SnapshotRow
 from agent.storage.zfs_volumes import ZfsVolumes, refusal, refuse
-from horcrux.errors import AlreadyExists, Conflict, NotFound, invalid_field
+from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, invalid_field
 from horcrux.replication.points import OURS
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.volume import VolumeSnapshot
@@ -61,6 +61,13 @@ class ZfsSnapshots:
         if lost:
             words = f"volume {name} of pool {pool.id} has newer snapshots, which ZFS would lose: {', '.join(lost)}"
             raise Conflict(words, pool=pool.id, volume=name, newer=lost)
+        foreign = [
+            mark for mark in await self._volumes.bookmarks(row.dataset, to.createtxg) if not mark.startswith(OURS)
+        ]
+        if foreign:
+            words = f"volume {name} of pool {pool.id} has newer bookmarks, which ZFS would lose: {', '.join(foreign)}"
+            raise Conflict(words, pool=pool.id, volume=name, newer=foreign)
+        await self._check_not_open(pool, row)
         for passing in newer:  # of a replication that was cut off: it begins anew from an older point
             await self.delete_snapshot(pool, name, passing)
         await self._volumes.drop_bookmarks(row.dataset, newer_than=to.createtxg)
@@ -68,6 +75,20 @@ class ZfsSnapshots:
         if row.refreservation and to.volsize != row.volsize:
             await self._link.command("zfs", "set", "refreservation=auto", row.dataset)
         await wait_for_device(self._link, row.dataset)
+
+    async def _check_not_open(self, pool: PoolDocument, row: Row) -> None:
+        """Before anything goes for a rollback. InUse."""
+        answer = await self._link.program(row.dataset, zfs_programs.OPEN, {"dataset": row.dataset}, writes=True)
+        word, rows = zfs_programs.read_verdict(answer)
+        match word:
+            case "free":
+                return
+            case "busy":
+                raise InUse(f"{row.dataset} is open: a running VM, or another program, uses it", pool=pool.id)
+            case "missing":
+                raise NotFound(f"{row.dataset} is not there any more")
+            case _:
+                raise refusal(row.dataset, rows)
 
     async def delete_snapshot(self, pool: PoolDocument, name: str, snapshot: str) -> None:
         row = await self._volumes.row_or_none(pool, name)

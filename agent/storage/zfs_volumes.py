@@ -169,10 +169,14 @@ class ZfsVolumes:
 
     async def drop_bookmarks(self, dataset: str, newer_than: int = 0) -> None:
         """Those of the dataset that were made after the transaction group of that number are gone."""
-        found = await self._link.run(dataset, zfs_library.bookmarks, dataset)
-        names = [f"{dataset}#{name}" for name, (_, createtxg) in found.items() if createtxg > newer_than]
+        names = [f"{dataset}#{name}" for name in await self.bookmarks(dataset, newer_than)]
         if names:
             await self._link.run(dataset, zfs_library.destroy_bookmarks, names)
+
+    async def bookmarks(self, dataset: str, newer_than: int = 0) -> list[str]:
+        """Short names of those made after the transaction group of that number."""
+        found = await self._link.run(dataset, zfs_library.bookmarks, dataset)
+        return [name for name, (_, createtxg) in found.items() if createtxg > newer_than]
 
     async def clear_leftovers(self, pool: PoolDocument) -> None:
         """What earlier, cut-off fillings left in the pool is gone."""

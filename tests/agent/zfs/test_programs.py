@@ -11,6 +11,7 @@ from agent.storage.qemu_img import QemuImg
 from agent.storage.zfs_clones import ZfsClones
 from agent.storage.zfs_health import ZpoolHealth
 from agent.storage.zfs_pool import ZfsPools
+from agent.storage.zfs_snapshots import ZfsSnapshots
 from agent.storage.zfs_volumes import ZfsVolumes
 from horcrux.errors import Conflict, InUse, Unreachable
 from horcrux.storage.pool import PoolDocument
@@ -128,3 +129,19 @@ async def test_a_dataset_is_of_one_pool(bench: Bench) -> None:
     assert bench.kernel.datasets["tank/vms"].marks == OURS
     await pools.remove(POOL)
     assert bench.kernel.datasets["tank/vms"].marks == {}
+
+
+async def test_a_revert_that_is_refused_has_destroyed_nothing(bench: Bench) -> None:
+    bench.make()
+    snapshots = ZfsSnapshots(bench.link, bench.volumes)
+    bench.make(f"{DISK}@before")
+    bench.make(f"{DISK}@hx-repl-r1-1")
+    bench.kernel.datasets[DISK].is_open = True
+    with pytest.raises(InUse, match="open"):
+        await snapshots.revert_volume(POOL, "disk0", "before")
+    bench.kernel.datasets[DISK].is_open = False
+    bench.kernel.bookmark(DISK, "mine")
+    with pytest.raises(Conflict, match="mine"):
+        await snapshots.revert_volume(POOL, "disk0", "before")
+    assert f"{DISK}@hx-repl-r1-1" in bench.kernel.datasets
+    assert list(bench.kernel.bookmarks[DISK]) == ["mine"]
