@@ -71,3 +71,9 @@ class Recovery(msgspec.Struct, frozen=True):
 
     kind: str
     args: dict[str, str]
+
+
+def as_result(view: msgspec.Struct) -> dict[str, object]:
+    """The view as the result of a task holds it: what its JSON holds."""
+    shown: dict[str, object] = msgspec.to_builtins(view)
+    return shown

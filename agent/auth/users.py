@@ -18,6 +18,7 @@ from horcrux.auth.permission import Role
 from horcrux.clock import Clock
 from horcrux.errors import AlreadyExists, Busy, Conflict, NotFound, Stale
 from horcrux.ids import Entropy, UserName, check_user, new_ulid
+from horcrux.if_match import check_match
 from horcrux.store import Compare, Delete, Document, Op, Put
 
 ATTEMPTS = 20
@@ -152,10 +153,7 @@ class Users:
         document = await self._state.user_documents.find(name)
         if document is None:
             raise NotFound(f"user {name} does not exist", kind="user", id=name)
-        if if_match is not None and if_match != document.revision:
-            current = msgspec.to_builtins(user_view(document.value))
-            words = f"user {name} has changed meanwhile"
-            raise Stale(words, kind="user", id=name, current=current, revision=document.revision)
+        await check_match(f"user {name}", document, if_match, lambda: user_view(document.value))
         return document
 
     async def _witness(self, before: User, after: User | None) -> Sequence[Compare]:

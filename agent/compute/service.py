@@ -15,7 +15,7 @@ from agent.compute.birth import FROM_SCRATCH, Origin, VmBirth
 from agent.compute.definer import Definer
 from agent.compute.driver import Hypervisor, Keyboard
 from agent.compute.ports import Disks
-from agent.compute.registry import Known, VmRegistry
+from agent.compute.registry import VmRegistry
 from agent.compute.vm_view import vm_view
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.principal import Principal
@@ -24,10 +24,11 @@ from horcrux.compute.lifecycle import Verb, admit
 from horcrux.compute.order import PlannedDisk, Surroundings, change_spec, plan_vm
 from horcrux.compute.vm import Phase, RunState, VmDocument, VmSpec
 from horcrux.compute.vm_bodies import NewVm, SendKeys, Shutdown, VmChange, VmView
-from horcrux.errors import AlreadyExists, Conflict, HorcruxError, Stale, Unreachable, invalid_field
+from horcrux.errors import AlreadyExists, Conflict, HorcruxError, Unreachable, invalid_field
 from horcrux.ids import Entropy, NodeId, PoolId, TaskId, VmId, check_name
-from horcrux.store import Collection
-from horcrux.tasks import Task
+from horcrux.if_match import check_match
+from horcrux.store import Collection, Document
+from horcrux.tasks import Task, as_result
 
 log = logging.getLogger(__name__)
 
@@ -120,13 +121,13 @@ class VmService:
                 await run.stage("starting it")
                 await self._first_start(document.id)
 
-        volume_locks = (f"volume/{d.disk.storage_pool}/{d.disk.volume}" for d in disks)
+        volume_locks = disk_locks(planned.disk for planned in disks)
         return await self.submit(action, document.id, asked, body, (*volume_locks, *locks))
 
     async def change(self, vm_id: str, change: VmChange, if_match: int | None, asked: Asked) -> Task:
         """A task whose result is the VM as it is then. Stale, with the current VM, when If-Match names an older one."""
         known = self.registry.find(vm_id)
-        self._check_match(known, if_match, asked)
+        await self._check_match(known.document, if_match, asked)
         if not asked.wait_s:
             admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
         around = await self._surroundings()
@@ -134,8 +135,7 @@ class VmService:
 
         async def body(run: TaskRun) -> None:
             was = await self._vms.get(vm_id)
-            if if_match is not None and was.revision != if_match:
-                raise await self._stale(vm_id, asked, was.revision)
+            await self._check_match(was, if_match, asked)
             admit(self.registry.state_of(vm_id), Verb.UPDATE, vm_id)
             now = _changed(was.value, change, around, self.new_mac)
             await run.undo("vm.redefine", id=vm_id)
@@ -150,20 +150,19 @@ class VmService:
     async def delete(self, vm_id: str, if_match: int | None, asked: Asked, *, force: bool) -> Task:
         """A task; with `force` a running VM is stopped first."""
         known = self.registry.find(vm_id)
-        self._check_match(known, if_match, asked)
+        await self._check_match(known.document, if_match, asked)
         if not asked.wait_s:
             self._admit_delete(vm_id, force=force)
 
         async def body(run: TaskRun) -> None:
             was = await self._vms.get(vm_id)
-            if if_match is not None and was.value.phase is Phase.READY and was.revision != if_match:
-                raise await self._stale(vm_id, asked, was.revision)
+            if was.value.phase is Phase.READY:
+                await self._check_match(was, if_match, asked)
             await self.registry.look_again(VmId(vm_id))
             self._admit_delete(vm_id, force=force, by=run.task.id)
             await self._birth.delete(run, VmId(vm_id), force=force)
 
-        disks = known.document.value.spec.disks
-        locks = (f"volume/{d.storage_pool}/{d.volume}" for d in disks)
+        locks = disk_locks(known.document.value.spec.disks)
         return await self.submit("vm.delete", VmId(vm_id), asked, body, locks)
 
     async def power(self, vm_id: str, verb: Verb, asked: Asked) -> Task:
@@ -269,8 +268,15 @@ class VmService:
         if seen is not None and seen.state is RunState.RUNNING:
             return
         await self._definer.define(document)
+        await self._forget_operation(vm_id)
         await self._hypervisor.start(vm_id)
         await self.registry.look_again(vm_id)
+
+    async def _forget_operation(self, vm_id: VmId) -> None:
+        """No task of before has a say in how it goes on: a revert that was cut off brings no memory back over newer disks."""
+        while (was := await self._vms.get(vm_id)).value.operation is not None:
+            with suppress(Stale):  # somebody wrote a note meanwhile
+                await self._vms.replace(vm_id, was, msgspec.structs.replace(was.value, operation=None))
 
     async def admit_now(self, vm_id: VmId, verb: Verb) -> None:
         """The hypervisor has been asked, and `verb` makes sense. Conflict."""
@@ -307,29 +313,23 @@ class VmService:
             await body(run)
             found = await self._vms.find(vm_id)
             await self.registry.caught_up(vm_id, found.revision if found else None)
-            return self._shown(vm_id, asked, run.task.id) if found else None
+            return as_result(self._kept(vm_id, asked, run.task.id)) if found else None
 
         return await self._tasks.submit(asked.order(action, f"vm/{vm_id}", f"vm/{vm_id}", *more_locks), told)
 
-    def _shown(self, vm_id: VmId, asked: Asked, by: TaskId | None = None) -> Mapping[str, object]:
-        """The VM as JSON; the task `by`, which is about to end, no longer counts as working on it."""
+    def _kept(self, vm_id: VmId, asked: Asked, by: TaskId | None = None) -> VmView:
+        """The VM; the task `by`, which is about to end, no longer counts as working on it."""
         known = self.registry.find(vm_id)
-        view = vm_view(self.registry, known, self._node_name, asked.principal, ending=by, is_kept=True)
-        shown: dict[str, object] = msgspec.to_builtins(view)
-        return shown
+        return vm_view(self.registry, known, self._node_name, asked.principal, ending=by, is_kept=True)
 
-    def _check_match(self, known: Known, if_match: int | None, asked: Asked) -> None:
-        if if_match is not None and known.document.revision != if_match:
-            raise self._stale_now(known.document.value.id, asked)
+    async def _check_match(self, found: Document[VmDocument], if_match: int | None, asked: Asked) -> None:
+        vm_id = found.value.id
 
-    async def _stale(self, vm_id: str, asked: Asked, revision: int) -> Stale:
-        await self.registry.caught_up(VmId(vm_id), revision)
-        return self._stale_now(vm_id, asked)
+        async def now() -> VmView:
+            await self.registry.caught_up(vm_id, found.revision)
+            return self._kept(vm_id, asked)
 
-    def _stale_now(self, vm_id: str, asked: Asked) -> Stale:
-        current = self._shown(VmId(vm_id), asked)
-        words = f"VM {vm_id} has changed since you read it; look at it again"
-        return Stale(words, current=current, revision=current["revision"])
+        await check_match(f"VM {vm_id}", found, if_match, now)
 
     async def _redefine(self, args: Mapping[str, str]) -> None:
         found = await self._vms.find(args["id"])

@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-import msgspec
-
 from agent.asked import Asked
 from agent.compute.registry import VmRegistry
 from agent.compute.snapshot_birth import SnapshotBirth
@@ -23,7 +21,7 @@ from horcrux.compute.snapshot_bodies import Freeze, NewSnapshot, Revert, Snapsho
 from horcrux.compute.vm import VmDocument, VmSnapshot
 from horcrux.errors import HorcruxError, invalid_field
 from horcrux.store import Collection
-from horcrux.tasks import Task
+from horcrux.tasks import Task, as_result
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +69,7 @@ class SnapshotService:
         async def body(run: TaskRun) -> Result:
             await self._birth.create(run, document.id, order)
             kept = (await self._vms.get(vm_id)).value
-            view = _view(kept, find_snapshot(kept, order.name), await self._used_bytes(kept))
-            shown: dict[str, object] = msgspec.to_builtins(view)
-            return shown
+            return as_result(_view(kept, find_snapshot(kept, order.name), await self._used_bytes(kept)))
 
         return await self._submit("vm.snapshot.create", document, asked, body)
 
@@ -99,8 +95,7 @@ class SnapshotService:
             await self._registry.caught_up(document.id, (await self._vms.get(vm_id)).revision)
             known = self._registry.find(vm_id)
             view = vm_view(self._registry, known, self._node_name, asked.principal, ending=run.task.id, is_kept=True)
-            shown: dict[str, object] = msgspec.to_builtins(view)
-            return shown
+            return as_result(view)
 
         return await self._submit("vm.snapshot.revert", document, asked, body)
 
@@ -109,7 +104,7 @@ class SnapshotService:
     ) -> Task:
         """The task is over once every list knows what it did."""
         vm = f"vm/{document.id}"
-        volumes = (f"volume/{disk.storage_pool}/{disk.volume}" for disk in document.spec.disks)
+        volumes = disk_locks(document.spec.disks)
 
         async def told(run: TaskRun) -> Result:
             result = await body(run)

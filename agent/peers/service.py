@@ -16,8 +16,9 @@ from agent.peers.identity import PeerIdentity
 from agent.peers.trust import PinnedTrust
 from horcrux.auth.permission import Scope
 from horcrux.clock import Clock
-from horcrux.errors import AlreadyExists, HorcruxError, InUse, Stale, invalid_field
+from horcrux.errors import AlreadyExists, HorcruxError, InUse, invalid_field
 from horcrux.ids import check_name
+from horcrux.if_match import check_match
 from horcrux.replication.peer import (
     NewPeer,
     PeerDocument,
@@ -106,9 +107,7 @@ class Peers:
     async def delete(self, name: str, revision: int | None) -> None:
         """Not trusted any more; InUse, naming them, while replications need it."""
         found = await self._documents.get(name)
-        if revision is not None and revision != found.revision:
-            current = msgspec.to_builtins(self._view(found))
-            raise Stale(f"peer {name} has changed meanwhile", current=current, revision=found.revision)
+        await check_match(f"peer {name}", found, revision, lambda: self._view(found))
         users = [user for ask in self._users for user in ask(found.value.name)]
         if users:
             raise InUse(f"peer {name} is needed by {', '.join(users[:5])}; delete that first", used_by=users)

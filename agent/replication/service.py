@@ -21,8 +21,9 @@ from agent.replication.target import Target
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.clock import Clock
-from horcrux.errors import AlreadyExists, HorcruxError, NotFound, Stale, invalid_field
+from horcrux.errors import AlreadyExists, HorcruxError, NotFound, invalid_field
 from horcrux.ids import NodeId, TaskId, VmId, check_name
+from horcrux.if_match import check_match
 from horcrux.replication.bodies import (
     EndReplication,
     NewReplication,
@@ -40,7 +41,7 @@ from horcrux.replication.replication import (
 )
 from horcrux.replication.schedule import check_schedule, next_run_at
 from horcrux.store import Collection, Document, Store
-from horcrux.tasks import Task, TaskState
+from horcrux.tasks import Task, TaskState, as_result
 
 log = logging.getLogger("horcrux.replication")
 
@@ -121,7 +122,7 @@ class Replications:
     async def change(self, id_: str, change: ReplicationChange, if_match: int | None) -> ReplicationView:
         """Takes effect with the next run. Stale."""
         was = self._find(id_)
-        self._check_match(was, if_match)
+        await self._check_match(was, if_match)
         values: dict[str, object] = {}
         if change.schedule is not UNSET:
             values["schedule"] = check_schedule(change.schedule, "schedule")
@@ -144,16 +145,15 @@ class Replications:
         async def body(run: TaskRun) -> Mapping[str, object]:
             self._calm.discard(document.id)
             await work.perform(run, afresh=order.afresh)
-            shown: dict[str, object] = msgspec.to_builtins(self.view(document.id))
-            return shown
+            return as_result(self.view(document.id))
 
-        locks = (f"volume/{ref.pool}/{ref.volume}" for ref in refs)
+        locks = (volume_lock(ref.pool, ref.volume) for ref in refs)
         task = asked.order("replication.run", f"replication/{document.id}", _lock(document.id), *locks)
         return await self._tasks.submit(task, body)
 
     async def delete(self, id_: str, how: EndReplication, if_match: int | None, asked: Asked) -> Task:
         """A task. Nothing of ours is left on the volumes here; the replica is left or deleted, as asked."""
-        self._check_match(self._find(id_), if_match)
+        await self._check_match(self._find(id_), if_match)
 
         async def body(run: TaskRun) -> None:
             was = self._find(id_)
@@ -276,11 +276,8 @@ class Replications:
                 )
                 raise AlreadyExists(f"{words} already", kind="replication", id=other.id)
 
-    def _check_match(self, found: Document[ReplicationDocument], if_match: int | None) -> None:
-        if if_match is not None and if_match != found.revision:
-            current = msgspec.to_builtins(self._view(found))
-            words = f"replication {found.value.id} has changed meanwhile"
-            raise Stale(words, current=current, revision=found.revision)
+    async def _check_match(self, found: Document[ReplicationDocument], if_match: int | None) -> None:
+        await check_match(f"replication {found.value.id}", found, if_match, lambda: self._view(found))
 
     def _users_of(self, peer: PeerName) -> list[str]:
         return [f"replication {id_}" for id_, known in self._known.items() if known.value.peer == peer]

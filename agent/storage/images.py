@@ -1,5 +1,6 @@
 """Images: uploaded, fetched and deleted as tasks; never deleted while a VM has one in its drive or a disk is begun from it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 
@@ -12,13 +13,16 @@ from agent.storage.ports import VolumeUses
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import AlreadyExists, InUse, NotFound, Unavailable
-from horcrux.storage.bodies import FetchImage, ImageView, as_result
+from horcrux.storage.bodies import FetchImage, ImageView
 from horcrux.storage.source_url import check_image_url, shown_url
 from horcrux.storage.volume import Image, check_sha256, check_volume_name
-from horcrux.tasks import Task
+from horcrux.tasks import Task, as_result
 from horcrux.units import MIB
 
 log = logging.getLogger(__name__)
+
+ANSWER_S = 3.0
+"""How long all images together wait for a pool; one whose server or zpool hangs does not answer at all."""
 
 
 class Images:
@@ -88,14 +92,20 @@ class Images:
 
     async def everything(self) -> Mapping[tuple[str, str], Image]:
         """Every image of this node's pools, by pool and name; a pool that cannot be read has none."""
+        stores = {pool.document.id: pool.image_store for pool in self._pools.ours() if pool.image_store is not None}
+        calls = {asyncio.ensure_future(store.all()): id_ for id_, store in stores.items()}
+        if calls:
+            await asyncio.wait(calls, timeout=ANSWER_S)
         found: dict[tuple[str, str], Image] = {}
-        for pool in self._pools.ours():
-            if pool.image_store is None:
+        for call, id_ in calls.items():
+            if not call.done():
+                log.warning("the images of pool %s are left out: it has not answered for %g s", id_, ANSWER_S)
+                call.add_done_callback(_look_at)
                 continue
             try:
-                found.update({(pool.document.id, image.name): image for image in await pool.image_store.all()})
+                found.update({(id_, image.name): image for image in call.result()})
             except Unavailable as err:
-                log.warning("the images of pool %s are left out: %s", pool.document.id, err)
+                log.warning("the images of pool %s are left out: %s", id_, err)
         return found
 
     async def _receive(
@@ -138,6 +148,12 @@ class Images:
             log.info("image %s went with its pool %s", args["name"], args["pool"])
             return
         await pool.images.discard(args["name"])
+
+
+def _look_at(call: "asyncio.Future[list[Image]]") -> None:
+    """So that asyncio does not report its error as forgotten."""
+    if not call.cancelled():
+        call.exception()
 
 
 def _lock(pool_id: str, name: str) -> str:

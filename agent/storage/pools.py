@@ -28,16 +28,16 @@ from horcrux.errors import (
     HostLacks,
     InUse,
     NotFound,
-    Stale,
     Unavailable,
     invalid_field,
 )
 from horcrux.ids import NodeId, PoolId, check_name
-from horcrux.storage.bodies import FoundPoolView, NewPool, PoolOffers, PoolView, as_result
+from horcrux.if_match import check_match
+from horcrux.storage.bodies import FoundPoolView, NewPool, PoolOffers, PoolView
 from horcrux.storage.pool import FoundPool, PoolDocument, PoolSeen, PoolType, overlaps
 from horcrux.storage.pool_options import check_pool
 from horcrux.store import Collection, Document, Store
-from horcrux.tasks import Task
+from horcrux.tasks import Task, as_result
 
 log = logging.getLogger(__name__)
 
@@ -196,9 +196,7 @@ class Pools:
     async def delete(self, pool_id: str, revision: int | None, asked: Asked) -> Task:
         found = await self._documents.get(pool_id)
         pool = self.find(pool_id)
-        if revision is not None and revision != found.revision:
-            current = as_result(await self._view(found))
-            raise Stale(f"pool {pool_id} has changed meanwhile", current=current, revision=found.revision)
+        await check_match(f"pool {pool_id}", found, revision, lambda: self._view(found))
 
         async def body(run: TaskRun) -> None:
             id_ = pool.document.id

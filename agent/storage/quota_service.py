@@ -9,9 +9,9 @@ from agent.events import Publisher
 from agent.storage.pools import Pools
 from agent.storage.quota import Quotas
 from horcrux.auth.permission import Scope
-from horcrux.errors import AlreadyExists, HorcruxError, Stale, invalid_field
+from horcrux.errors import AlreadyExists, HorcruxError, invalid_field
 from horcrux.ids import PoolId
-from horcrux.storage.bodies import as_result
+from horcrux.if_match import check_match
 from horcrux.storage.quota import NewQuota, Quota, QuotaChange, QuotaView, check_limit_gb
 from horcrux.storage.volume import Volume
 from horcrux.store import Collection, Document, Store
@@ -101,10 +101,7 @@ class QuotaService:
             raise invalid_field("user", f"there is no user {quota.user}")
 
     async def _check_match(self, was: Document[Quota], if_match: int | None) -> None:
-        if if_match is not None and was.revision != if_match:
-            current = as_result(await self._shown(was))
-            words = f"quota {was.value.id} has changed since you read it; look at it again"
-            raise Stale(words, current=current, revision=was.revision)
+        await check_match(f"quota {was.value.id}", was, if_match, lambda: self._shown(was))
 
     async def _shown(self, document: Document[Quota]) -> QuotaView:
         kept = [one.value for one in await self._quotas.allocations.list()]

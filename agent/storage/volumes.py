@@ -19,7 +19,7 @@ from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.auth.permission import Scope
 from horcrux.errors import HostLacks, InUse, NotFound, invalid_field
 from horcrux.ids import PoolId
-from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeSnapshotView, VolumeView, as_result
+from horcrux.storage.bodies import NewVolume, ResizeVolume, VolumeSnapshotView, VolumeView
 from horcrux.storage.image_check import qemu_format
 from horcrux.storage.refusals import check_grows, volume_taken
 from horcrux.storage.volume import (
@@ -31,8 +31,9 @@ from horcrux.storage.volume import (
     check_size_gb,
     check_volume_name,
     image_place,
+    volume_lock,
 )
-from horcrux.tasks import Task
+from horcrux.tasks import Task, as_result
 from horcrux.units import bytes_to_gib
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Volumes:
             return self._result(volume)
 
         return await self._tasks.submit(
-            asked.order("volume.create", _target(pool_id, name), _lock(pool_id, name)), body
+            asked.order("volume.create", _target(pool_id, name), volume_lock(pool_id, name)), body
         )
 
     async def resize(self, pool_id: str, name: str, order: ResizeVolume, asked: Asked) -> Task:
@@ -120,7 +121,7 @@ class Volumes:
             return self._result(volume)
 
         return await self._tasks.submit(
-            asked.order("volume.resize", _target(pool_id, name), _lock(pool_id, name)), body
+            asked.order("volume.resize", _target(pool_id, name), volume_lock(pool_id, name)), body
         )
 
     async def delete(self, pool_id: str, name: str, asked: Asked) -> Task:
@@ -133,7 +134,7 @@ class Volumes:
             await self.remove(pool_id, name)
 
         return await self._tasks.submit(
-            asked.order("volume.delete", _target(pool_id, name), _lock(pool_id, name)), body
+            asked.order("volume.delete", _target(pool_id, name), volume_lock(pool_id, name)), body
         )
 
     async def find(self, pool_id: str, name: str) -> Volume:
@@ -282,10 +283,6 @@ def check_fits(image: Image, size_bytes: int | None, field: str) -> None:
     if size_bytes is not None and size_bytes < image.virtual_size_bytes:
         least = bytes_to_gib(image.virtual_size_bytes)
         raise invalid_field(field, f"image {image.name} needs at least {least} GiB ({image.virtual_size_bytes} bytes)")
-
-
-def _lock(pool_id: str, name: str) -> str:
-    return f"volume/{pool_id}/{name}"
 
 
 def _target(pool_id: str, name: str) -> str:

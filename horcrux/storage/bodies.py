@@ -208,9 +208,3 @@ class ImageView(msgspec.Struct, frozen=True, kw_only=True):
             created_at=int(image.created_at),
             used_by=use,
         )
-
-
-def as_result(view: msgspec.Struct) -> dict[str, object]:
-    """The view as the result of a task holds it: what its JSON holds."""
-    shown: dict[str, object] = msgspec.to_builtins(view)
-    return shown
