@@ -25,7 +25,7 @@ from horcrux.clock import Clock
 from horcrux.compute.order import PlannedDisk
 from horcrux.compute.vm import Phase, VmDocument, VmSpec
 from horcrux.errors import Conflict, NotFound, Stale
-from horcrux.ids import Entropy, NodeId, VmId
+from horcrux.ids import Entropy, NodeId, PoolId, VmId
 from horcrux.storage.refusals import volume_taken
 from horcrux.storage.volume import Volume
 from horcrux.store import Collection, Compare
@@ -203,6 +203,10 @@ class VmBirth:
         for disk in document.spec.disks:
             await stage(f"removing {disk.name}")
             await self._disks.delete_disk(disk.storage_pool, disk.volume)
+        for place in document.moving.values():
+            pool, _, volume = place.partition("/")
+            await stage(f"removing {volume}, which a disk was being moved to")
+            await self._disks.delete_disk(PoolId(pool), volume)
         await stage("removing the rest")
         await self._disks.delete_seed(document.id)
         await self._snapshot_files.remove_all(document.id)

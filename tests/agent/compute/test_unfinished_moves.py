@@ -63,8 +63,6 @@ class Shelf:
     async def delete_disk(self, pool: PoolId, name: str) -> None:
         self.volumes.pop((pool, name), None)
 
-    delete_disk = remove
-
     async def delete_seed(self, _vm_id: VmId) -> None:
         """There is none."""
 
