@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from tests.support.agent_process import AgentProcess, agent_process
 from tests.support.api import Api
 from tests.support.guests import Relay, virsh
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.libvirt
 
@@ -41,12 +42,6 @@ async def libvirt_relay(folder: Path) -> AsyncIterator[Relay]:
 
 def uri_of(relay: Relay) -> str:
     return f"qemu+unix:///system?socket={relay.path}"
-
-
-async def until(is_so: Callable[[], Awaitable[bool]], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        while not await is_so():
-            await asyncio.sleep(0.05)
 
 
 async def test_what_others_do_to_a_guest_is_seen_within_two_seconds() -> None:
@@ -128,7 +123,7 @@ async def test_what_a_dead_agent_left_is_undone_once_libvirt_is_back(tmp_path: P
             async def is_gone() -> bool:
                 return (await api.call("GET", "/api/vms/half")).status == 404
 
-            await until(is_gone, 30)
+            await until(is_gone, timeout_s=30)
             assert await api.get("/api/storage/local/volumes") == []
 
 
@@ -176,7 +171,7 @@ async def begin_slow_create(api: Api, image: Path) -> str:
     async def is_copying() -> bool:
         return "making disk0" in str((await api.get(f"/api/tasks/{task}"))["stage"])
 
-    await until(is_copying, 10)
+    await until(is_copying, timeout_s=10)
     return task
 
 
@@ -225,6 +220,6 @@ async def test_a_guest_of_a_foreign_architecture_starts(architecture: str) -> No
             answer = await api.call("GET", "/api/vms/far/serial")
             return answer.status == 200 and len(answer.text) > 20
 
-        await until(has_spoken, 60)
+        await until(has_spoken, timeout_s=60)
         assert (await api.get("/api/vms/far"))["status"] == "running"
         await api.delete("/api/vms/far", params={"force": "true"})

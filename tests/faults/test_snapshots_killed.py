@@ -4,6 +4,7 @@ frozen or still."""
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.faults.test_kill_at_every_step import killed_by, nothing_hangs
 from tests.support.agent_image import MEMORY_MB, agent_image
 from tests.support.agent_process import AgentProcess, agent_process
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.libvirt
 
@@ -128,9 +130,8 @@ def whole_or_none(agent: AgentProcess, state: str) -> Check:
 async def goes_on(agent: AgentProcess) -> None:
     """The guest runs again although no agent is there."""
     name = f"hx-{await asyncio.to_thread(agent.node_id)}-victim"
-    async with asyncio.timeout(GO_ON_S):
-        while await asyncio.to_thread(virsh, "domstate", name) != "running":
-            await asyncio.sleep(0.05)
+    state = functools.partial(asyncio.to_thread, virsh, "domstate", name)
+    await until(state, lambda state: state == "running", timeout_s=GO_ON_S)
 
 
 def virsh(*words: str) -> str:
@@ -242,15 +243,12 @@ def beats(agent: AgentProcess) -> int:
 async def until_agent_answers(agent: AgentProcess) -> None:
     name = f"hx-{await asyncio.to_thread(agent.node_id)}-victim"
     ask = ("qemu-agent-command", "--timeout", "5", name, '{"execute":"guest-ping"}')
-    async with asyncio.timeout(BOOT_S):
-        while "return" not in await asyncio.to_thread(virsh, *ask):
-            await asyncio.sleep(0.5)
+    said = functools.partial(asyncio.to_thread, virsh, *ask)
+    await until(said, lambda said: "return" in said, timeout_s=BOOT_S, every_s=0.5)
     await writes_again(agent, BOOT_S)
 
 
 async def writes_again(agent: AgentProcess, seconds: float = GO_ON_S) -> None:
     """The guest's file system takes writes."""
     wanted = await asyncio.to_thread(beats, agent) + 2
-    async with asyncio.timeout(seconds):
-        while await asyncio.to_thread(beats, agent) < wanted:
-            await asyncio.sleep(0.05)
+    await until(functools.partial(asyncio.to_thread, beats, agent), lambda told: told >= wanted, timeout_s=seconds)

@@ -14,6 +14,8 @@ from tempfile import mkdtemp
 import aiohttp
 import msgspec
 
+from tests.support.waiting import until
+
 PASSWORD = "correct horse battery"
 ROOT = Path(__file__).parents[2]
 
@@ -69,17 +71,19 @@ class AgentProcess:
             )
 
     async def until_healthy(self, seconds: float = 60) -> None:
-        async with asyncio.timeout(seconds), aiohttp.ClientSession() as session:
-            while True:
+        async with aiohttp.ClientSession() as session:
+
+            async def is_healthy() -> bool:
                 assert self._process is not None
                 if self._process.returncode is not None:
                     raise RuntimeError(f"the agent ended with {self._process.returncode}:\n{await self.read_log()}")
                 try:
                     async with session.get(f"{self.url}/healthz") as answer:
-                        if answer.status == 200:
-                            return
+                        return answer.status == 200
                 except aiohttp.ClientError:
-                    await asyncio.sleep(0.02)
+                    return False
+
+            await until(is_healthy, timeout_s=seconds)
 
     async def read_log(self) -> str:
         return await asyncio.to_thread(self.log.read_text)

@@ -1,12 +1,15 @@
 """A client that says what it expects: each call gives the answer's JSON, or fails the test with what came instead."""
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+
+from tests.support.waiting import until
 
 
 class Answer:
@@ -63,23 +66,18 @@ class Api:
 
     async def ended(self, task_id: str) -> Any:
         """The task once it is over."""
-        async with asyncio.timeout(60):
-            while (task := await self.get(f"/api/tasks/{task_id}"))["state"] in {"queued", "running"}:
-                await asyncio.sleep(0.01)
-            return task
+        look = functools.partial(self.get, f"/api/tasks/{task_id}")
+        return await until(look, lambda task: task["state"] not in {"queued", "running"}, timeout_s=60)
 
     async def until_queued(self, vm_id: str, count: int = 1) -> None:
         """So many tasks wait for their turn at the VM."""
-        async with asyncio.timeout(5):
-            while len(await self.get("/api/tasks", params={"target": f"vm/{vm_id}", "state": "queued"})) < count:
-                await asyncio.sleep(0.01)
+        look = functools.partial(self.get, "/api/tasks", params={"target": f"vm/{vm_id}", "state": "queued"})
+        await until(look, lambda tasks: len(tasks) >= count)
 
     async def until_status(self, vm_id: str, status: str, seconds: float = 2.0) -> Any:
         """The VM once it has that status."""
-        async with asyncio.timeout(seconds):
-            while (vm := await self.get(f"/api/vms/{vm_id}"))["status"] != status:
-                await asyncio.sleep(0.01)
-            return vm
+        look = functools.partial(self.get, f"/api/vms/{vm_id}")
+        return await until(look, lambda vm: vm["status"] == status, timeout_s=seconds, every_s=0.01)
 
     @asynccontextmanager
     async def events(self, last: str | None = None) -> AsyncIterator["EventStream"]:

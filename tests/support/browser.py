@@ -8,6 +8,8 @@ from pathlib import Path
 
 from playwright.async_api import ConsoleMessage, Dialog, Error, Locator, Page, Request
 
+from tests.support.waiting import until
+
 OpenPage = Callable[..., Awaitable[Page]]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -104,16 +106,10 @@ class Picture:
 
     async def until_lit(self, at_least: int = 200, timeout_s: float = 30) -> int:
         """The digest of the first picture with something on it."""
-        async with asyncio.timeout(timeout_s):
-            while (now := await self.lit())[0] < at_least:
-                await asyncio.sleep(0.05)
-        return now[1]
+        return (await until(self.lit, lambda now: now[0] >= at_least, timeout_s=timeout_s))[1]
 
     async def until_other_than(self, digest: int, timeout_s: float = 30) -> int:
-        async with asyncio.timeout(timeout_s):
-            while (now := (await self.lit())[1]) == digest:
-                await asyncio.sleep(0.05)
-        return now
+        return (await until(self.lit, lambda now: now[1] != digest, timeout_s=timeout_s))[1]
 
 
 class Way:

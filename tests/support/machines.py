@@ -1,6 +1,5 @@
 """Machines, users and calls on a real agent, and the demo's guest in one."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.support.agent_process import PASSWORD, AgentProcess
 from tests.support.demo_image import SENTENCE
+from tests.support.waiting import until
 
 BOOT_S = 120.0
 
@@ -68,9 +68,7 @@ class Guest:
     async def until_said(self, words: str, times: int = 1, timeout_s: float = 30) -> None:
         """Its serial line has said `words` so often."""
         try:
-            async with asyncio.timeout(timeout_s):
-                while (await self.log()).count(words) < times:
-                    await asyncio.sleep(0.2)
+            await until(self.log, lambda log: log.count(words) >= times, timeout_s=timeout_s, every_s=0.2)
         except TimeoutError:
             pytest.fail(f"{self.id} did not say {words!r} within {timeout_s} s but:\n{(await self.log())[-2000:]}")
 
@@ -81,9 +79,7 @@ class Guest:
     async def until_prompt(self, boots: int) -> None:
         """The shell of its `boots`-th life waits on the serial line."""
         await self.until_said(SENTENCE, boots, BOOT_S)
-        async with asyncio.timeout(BOOT_S):
-            while "hello:" not in (await self.log()).rpartition(SENTENCE)[2]:
-                await asyncio.sleep(0.2)
+        await until(self.log, lambda log: "hello:" in log.rpartition(SENTENCE)[2], timeout_s=BOOT_S, every_s=0.2)
 
 
 def destroy_outside(agent: AgentProcess, vm_id: str) -> None:

@@ -1,6 +1,5 @@
 """Two whole nodes on the fakes that trust each other, one with a VM on a pool of type zfs."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from horcrux.ids import NodeId, PoolId
 from horcrux.storage.pool import PoolDocument, PoolType
 from tests.support.api import Api
 from tests.support.node import FakeHost, FakeNode, fake_node
+from tests.support.waiting import until
 
 VM = "web"
 DISK = "web-disk0"
@@ -81,9 +81,7 @@ class Pair:
         """It has ended, and its locks are free."""
         await self.source.api.delete(f"/api/tasks/{task}", status=202)
         await self.source.api.ended(task)
-        async with asyncio.timeout(20):
-            while (await self.state())["state"] == "running":
-                await asyncio.sleep(0.01)
+        await until(self.state, lambda state: state["state"] != "running")
 
     async def cut_run(self, after: int) -> Any:
         """A run that is cut off after so many blocks; the task as it ended."""

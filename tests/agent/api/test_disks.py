@@ -1,6 +1,5 @@
 """Disks move between pools and grow, over the whole node on the fakes."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from horcrux.ids import VmId
 from horcrux.units import GIB
 from tests.support.api import Api
 from tests.support.node import FakeHost, FakeNode, fake_node
+from tests.support.waiting import eventually
 
 VM = VmId("vm-1")
 
@@ -52,9 +52,7 @@ class Stage:
         """A move whose copy never gets ready; the id of its task."""
         self.blocks.looks = 10**9
         task = await self.api.begin("POST", "/api/vms/vm-1/disks/disk0/move", {"storage_pool": "other"})
-        async with asyncio.timeout(5):
-            while not self.blocks.has_copy(VM, "disk0"):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.blocks.has_copy(VM, "disk0"))
         return task
 
     async def is_as_before(self) -> None:

@@ -11,6 +11,7 @@ from horcrux.auth.principal import Principal
 from tests.support.api import EventStream
 from tests.support.clock import FakeClock
 from tests.support.http import serving
+from tests.support.waiting import eventually
 
 
 class Session:
@@ -61,8 +62,6 @@ async def test_a_client_that_leaves_is_forgotten_and_harms_nobody_else() -> None
         async with served.client.get("/api/events", headers=served.as_("admin")) as answer:
             stream = EventStream(answer)
             await stream.until_begun()
-            async with asyncio.timeout(5):
-                while bus.listeners != 1:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: bus.listeners == 1)
             bus.publish("vm", "a", {}, Scope.VM_READ)
             assert await stream.next() is not None

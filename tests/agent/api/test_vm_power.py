@@ -8,6 +8,7 @@ import pytest
 from horcrux.ids import VmId
 from tests.support.api import Api
 from tests.support.node import FakeNode
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -245,9 +246,7 @@ async def test_what_could_not_be_undone_while_the_hypervisor_was_lost_is_undone_
         assert any("could not undo vm.finish_delete" in warning for warning in task["warnings"])
     finally:
         shared_node.hypervisor.come_back()
-    async with asyncio.timeout(5):
-        while (await api.call("GET", "/api/vms/half")).status != 404:
-            await asyncio.sleep(0.01)
+    await until(lambda: api.call("GET", "/api/vms/half"), lambda answer: answer.status == 404)
     assert "half-disk0" not in {v["name"] for v in await api.get("/api/storage/local/volumes")}
     lines = [line["text"] for line in await api.get(f"/api/tasks/{task['id']}/log")]
     assert lines[-1] == "what was left of it has been undone"

@@ -19,6 +19,7 @@ from horcrux.compute.vm import RunState
 from horcrux.errors import AlreadyExists, HorcruxError, HostLacks, NotFound, Unavailable, Unreachable
 from horcrux.ids import VmId
 from tests.support.guests import URI, LibvirtWorld, libvirt_world, plan_for, virsh, with_disk
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.libvirt
 
@@ -51,9 +52,7 @@ async def written_on_serial(driver: LibvirtHypervisor, vm_id: VmId, pattern: byt
     def matches() -> bool:
         return log.exists() and re.search(pattern, log.read_bytes()) is not None
 
-    async with asyncio.timeout(timeout_s):
-        while not await asyncio.to_thread(matches):
-            await asyncio.sleep(0.1)  # a file gives no other sign
+    await until(lambda: asyncio.to_thread(matches), timeout_s=timeout_s)  # a file gives no other sign
 
 
 def files_of(world: LibvirtWorld) -> set[Path]:

@@ -1,6 +1,5 @@
 """Snapshots of VMs whose disks lie in pools of several kinds, on a whole node in memory."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from horcrux.ids import VmId
 from horcrux.storage.pool import PoolType
 from tests.support.api import Api
 from tests.support.node import FakeHost, FakeNode, fake_node
+from tests.support.waiting import eventually
 
 VM = VmId("mixed")
 BASE = "/api/vms/mixed/snapshots"
@@ -151,6 +151,4 @@ async def test_a_thaw_that_fails_is_tried_again_until_the_guest_takes_writes(
 
 
 async def until_thawed(host: TwoPools) -> None:
-    async with asyncio.timeout(10):
-        while host.guests.frozen:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not host.guests.frozen)

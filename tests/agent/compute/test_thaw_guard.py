@@ -13,6 +13,7 @@ from horcrux.compute.vm import RunState
 from horcrux.errors import Unavailable
 from horcrux.ids import VmId
 from tests.support.guests import URI, Driver, LibvirtWorld, libvirt_world, plan_for
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.libvirt
 
@@ -37,9 +38,7 @@ async def paused(world: LibvirtWorld) -> AsyncIterator[tuple[LibvirtWorld, Drive
 
 
 async def until_running(driver: Driver) -> None:
-    async with asyncio.timeout(20):
-        while (await driver.look(VM)).state is not RunState.RUNNING:
-            await asyncio.sleep(0.02)
+    await until(lambda: driver.look(VM), lambda seen: seen.state is RunState.RUNNING)
 
 
 async def test_it_lets_the_guest_go_on_when_whoever_started_it_is_killed(

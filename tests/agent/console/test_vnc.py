@@ -31,7 +31,7 @@ from horcrux.errors import Unavailable
 from horcrux.ids import UserName, VmId
 from tests.agent.console.kit import Console, Screen, closed, console, principal, short_folder, unprivileged_user
 from tests.support.clock import FakeClock
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, until
 
 
 async def test_the_guest_s_bytes_arrive_and_what_is_typed_reaches_it() -> None:
@@ -408,9 +408,7 @@ async def test_killing_the_agent_ends_websockify() -> None:
         finally:
             agent.kill()
             await agent.wait()
-        async with asyncio.timeout(20):
-            while await asyncio.to_thread(is_running, pid):
-                await asyncio.sleep(0.01)
+        await until(lambda: asyncio.to_thread(is_running, pid), lambda runs: not runs)
 
 
 def is_running(pid: int) -> bool:

@@ -12,6 +12,7 @@ from agent.http.settings import HttpSettings
 from horcrux.auth.permission import Scope
 from horcrux.errors import Unavailable
 from tests.support.http import serving
+from tests.support.waiting import eventually
 
 
 class Api:
@@ -188,8 +189,6 @@ async def test_an_upload_whose_client_leaves_is_audited_and_no_error(caplog: pyt
         )
         await api.slow_began.wait()
         writer.transport.abort()
-        async with asyncio.timeout(3):
-            while not s.audit.entries:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: bool(s.audit.entries))
     assert [(e.action, e.status) for e in s.audit.entries] == [("up", 499)]
     assert not [r for r in caplog.records if r.levelname in {"ERROR", "CRITICAL"}]
