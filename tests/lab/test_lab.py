@@ -3,8 +3,7 @@
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from tests.lab.harness.kept import processes_of
 from tests.lab.harness.lab import Lab, power_on
 from tests.lab.harness.node import InstalledAgent
 from tests.lab.harness.shape import Shape
-from tests.support.waiting import TIMEOUT_S
+from tests.support.waiting import block_until
 
 LAB = Shape(guests=2, cpus=1, disks=("1G", "256M"))
 
@@ -103,27 +102,20 @@ def test_nothing_is_left_after_a_lab_is_closed(short_lab: Lab) -> None:
 def test_nothing_is_left_after_the_owner_of_a_lab_was_killed(short_lab: Lab) -> None:
     keeper, guest = short_lab.keeper_pid(), short_lab.pid_of(short_lab.n1)
     os.kill(short_lab.owner, signal.SIGKILL)
-    until(lambda: not runs(keeper) and not runs(guest) and not short_lab.folder.exists())
+    block_until(lambda: not runs(keeper) and not runs(guest) and not short_lab.folder.exists())
 
 
 def test_no_guest_outlives_a_keeper_that_was_killed(short_lab: Lab, lab_image: Path) -> None:
     guest = short_lab.pid_of(short_lab.n1)
     os.kill(short_lab.keeper_pid(), signal.SIGKILL)
-    until(lambda: not runs(guest))
+    block_until(lambda: not runs(guest))
     power_on(Shape(cpus=1), lab_image).close()
     assert not short_lab.folder.exists(), "the next lab removes what is left of a dead one"
 
 
 def test_a_lab_ends_when_its_time_is_over(lab_image: Path) -> None:
     lab = power_on(Shape(cpus=1, ttl_s=3), lab_image)
-    until(lambda: not lab.folder.exists() and not processes_of(lab.folder))
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not is_so():
-        assert time.monotonic() < deadline, "not so in time"
-        time.sleep(0.02)
+    block_until(lambda: not lab.folder.exists() and not processes_of(lab.folder))
 
 
 def runs(pid: int) -> bool:

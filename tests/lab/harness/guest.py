@@ -1,5 +1,6 @@
 """One guest: commands in it, files to and from it, its power, its journal. Plain blocking calls, for plain `def` tests."""
 
+import functools
 import shlex
 import subprocess
 import time
@@ -9,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from tests.support.agent_process import free_port
+from tests.support.waiting import block_until
 
 SSH_OPTIONS = (
     *("-F", "none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "HostKeyAlias=lab-guest"),
@@ -97,14 +99,12 @@ class Guest:
 
     def wait_for(self, command: str, *, timeout_s: float = 120) -> str:
         """What `command` printed when it succeeded at last; GuestError with its last words otherwise."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            outcome = self.attempt(command)
-            if outcome.status == 0:
-                return outcome.stdout
-            if time.monotonic() > deadline:
-                raise GuestError(f"{self.name}: not so within {timeout_s} s: {outcome}")
-            time.sleep(_POLL_S)
+        look = functools.partial(self.attempt, command)
+        try:
+            outcome = block_until(look, lambda outcome: outcome.status == 0, timeout_s=timeout_s, every_s=_POLL_S)
+        except TimeoutError as err:
+            raise GuestError(f"{self.name}: {err}") from err
+        return outcome.stdout
 
     def ssh_words(self, *command: str) -> list[str]:
         """The program and arguments of a shell in the guest, or of a command."""

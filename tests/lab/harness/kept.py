@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
@@ -16,11 +15,11 @@ from typing import TypedDict
 import msgspec
 
 from tests.lab.harness.shape import REPOSITORY, Run
+from tests.support.waiting import block_until
 
 PREFIX = "horcrux-lab-"
 _START_PATIENCE_S = 120.0
 _END_PATIENCE_S = 60.0
-_POLL_S = 0.05
 
 
 class LabError(Exception):
@@ -65,11 +64,11 @@ def start_keeper(folder: Path) -> None:
             start_new_session=True,
         )
     (folder / "keeper.pid").write_text(str(keeper.pid))
-    deadline = time.monotonic() + _START_PATIENCE_S
-    while not (folder / "ctl").exists():
-        if keeper.poll() is not None or time.monotonic() > deadline:
-            raise LabError(f"the keeper did not start: {(folder / 'keeper.log').read_text()[-2000:]}")
-        time.sleep(_POLL_S)
+    answers = folder / "ctl"
+    with suppress(TimeoutError):
+        block_until(lambda: answers.exists() or keeper.poll() is not None, timeout_s=_START_PATIENCE_S)
+    if not answers.exists():
+        raise LabError(f"the keeper did not start: {(folder / 'keeper.log').read_text()[-2000:]}")
 
 
 def ask_keeper(folder: Path, line: str) -> Status:
@@ -94,11 +93,10 @@ def end_keeper(folder: Path) -> None:
     if pid:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _END_PATIENCE_S
-    while (pid and _runs(pid)) or processes_of(folder):
-        if time.monotonic() > deadline:
-            raise LabError(f"processes of {folder} do not end: {processes_of(folder)}")
-        time.sleep(_POLL_S)
+    try:
+        block_until(lambda: not (pid and _runs(pid)) and not processes_of(folder), timeout_s=_END_PATIENCE_S)
+    except TimeoutError as err:
+        raise LabError(f"processes of {folder} do not end: {processes_of(folder)}") from err
     shutil.rmtree(folder, ignore_errors=True)
 
 

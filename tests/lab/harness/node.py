@@ -1,8 +1,8 @@
 """The agent that is installed in a guest, under systemd, and its API."""
 
+import functools
 import http.client
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 
 from tests.lab.harness.guest import Guest, GuestError
 from tests.support.agent_process import PASSWORD
+from tests.support.waiting import block_until
 
 _UNIT = "horcrux-agent.service"
 _SETTINGS = "/etc/horcrux/horcrux.toml"
@@ -74,15 +75,10 @@ class InstalledAgent:
 
     def until_healthy(self, timeout_s: float = _START_S) -> None:
         """/healthz answers, after a start, a crash or a power cut."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                if self.exchange("GET", "/healthz", signed_in=False).status == http.client.OK:
-                    return
-            except (OSError, http.client.HTTPException) as err:
-                if time.monotonic() > deadline:
-                    raise GuestError(f"{self.guest.name}: no answer from the agent ({err})\n{self.journal()}") from err
-            time.sleep(_POLL_S)
+        try:
+            block_until(self._health, lambda said: said == "200", timeout_s=timeout_s, every_s=_POLL_S)
+        except TimeoutError as err:
+            raise GuestError(f"{self.guest.name}: no healthy agent: {err}\n{self.journal()}") from err
 
     # ------------------------------------------------------------------ the API
 
@@ -118,12 +114,11 @@ class InstalledAgent:
 
     def ended(self, task_id: str, timeout_s: float = 300) -> Any:
         """The task once it is over, however it ended."""
-        deadline = time.monotonic() + timeout_s
-        while (task := self.get(f"/api/tasks/{task_id}"))["state"] not in _ENDED:
-            if time.monotonic() > deadline:
-                raise GuestError(f"{self.guest.name}: task {task_id} goes on after {timeout_s} s: {task}")
-            time.sleep(_POLL_S)
-        return task
+        look = functools.partial(self.get, f"/api/tasks/{task_id}")
+        try:
+            return block_until(look, lambda task: task["state"] in _ENDED, timeout_s=timeout_s, every_s=_POLL_S)
+        except TimeoutError as err:
+            raise GuestError(f"{self.guest.name}: task {task_id} goes on: {err}") from err
 
     def exchange(
         self,
@@ -147,6 +142,13 @@ class InstalledAgent:
         finally:
             connection.close()
         return ApiAnswer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, text)
+
+    def _health(self) -> str:
+        """The status of /healthz, or why there is none."""
+        try:
+            return str(self.exchange("GET", "/healthz", signed_in=False).status)
+        except (OSError, http.client.HTTPException) as err:
+            return repr(err)
 
     def _signed_in(self) -> str:
         if not self._token:
