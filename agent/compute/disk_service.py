@@ -12,7 +12,7 @@ from horcrux.compute.lifecycle import Verb, admit
 from horcrux.compute.vm import VmDocument
 from horcrux.errors import NotFound, invalid_field
 from horcrux.ids import PoolId, VmId
-from horcrux.storage.volume import check_size_gb
+from horcrux.storage.volume import check_size_gb, disk_locks, volume_lock
 from horcrux.tasks import Task
 
 
@@ -44,7 +44,7 @@ class DiskService:
             self._admit_now(vm_id)
             await self._move.move(run, route)
 
-        locks = [f"volume/{pool}/{name}" for pool, name in (route.source, route.target)]
+        locks = [volume_lock(*place) for place in (route.source, route.target)]
         return await self._vms.submit("vm.disk.move", document.id, asked, body, locks)
 
     async def resize(self, vm_id: str, disk: str, order: ResizeDisk, asked: Asked) -> Task:
@@ -58,8 +58,7 @@ class DiskService:
             self._admit_now(vm_id)
             await self._growth.grow(run, VmId(vm_id), disk, size_bytes)
 
-        lock = f"volume/{found.storage_pool}/{found.volume}"
-        return await self._vms.submit("vm.disk.resize", document.id, asked, body, [lock])
+        return await self._vms.submit("vm.disk.resize", document.id, asked, body, disk_locks([found]))
 
     def _admitted(self, vm_id: str, asked: Asked) -> VmDocument:
         document = self._vms.registry.find(vm_id).document.value

@@ -6,7 +6,7 @@ call -> admit() on what is known -> task (lock vm/<id>) -> admit() on what the h
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -24,9 +24,10 @@ from horcrux.compute.lifecycle import Verb, admit
 from horcrux.compute.order import PlannedDisk, Surroundings, change_spec, plan_vm
 from horcrux.compute.vm import Phase, RunState, VmDocument, VmSpec
 from horcrux.compute.vm_bodies import NewVm, SendKeys, Shutdown, VmChange, VmView
-from horcrux.errors import AlreadyExists, Conflict, HorcruxError, Unreachable, invalid_field
+from horcrux.errors import AlreadyExists, Conflict, HorcruxError, Stale, Unreachable, invalid_field
 from horcrux.ids import Entropy, NodeId, PoolId, TaskId, VmId, check_name
 from horcrux.if_match import check_match
+from horcrux.storage.volume import disk_locks
 from horcrux.store import Collection, Document
 from horcrux.tasks import Task, as_result
 

@@ -20,6 +20,7 @@ from horcrux.compute.snapshot import (
 from horcrux.compute.snapshot_bodies import Freeze, NewSnapshot, Revert, SnapshotView
 from horcrux.compute.vm import VmDocument, VmSnapshot
 from horcrux.errors import HorcruxError, invalid_field
+from horcrux.storage.volume import disk_locks
 from horcrux.store import Collection
 from horcrux.tasks import Task, as_result
 

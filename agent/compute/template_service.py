@@ -27,6 +27,7 @@ from horcrux.compute.vm import Firmware, Phase, VmDocument
 from horcrux.errors import AlreadyExists, Conflict
 from horcrux.ids import NodeId, VmId, check_name
 from horcrux.if_match import check_match
+from horcrux.storage.volume import volume_lock
 from horcrux.store import Collection, Compare, Document
 from horcrux.tasks import Task, as_result
 
@@ -298,4 +299,4 @@ def _check_no_snapshots(vm: VmDocument) -> None:
 
 def _volume_locks(disks: Sequence[TemplateDisk]) -> AbstractSet[str]:
     names = {(d.storage_pool, name) for d in disks for name in (d.volume, d.made_of) if name is not None}
-    return {f"volume/{pool}/{name}" for pool, name in names}
+    return {volume_lock(pool, name) for pool, name in names}

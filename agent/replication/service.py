@@ -40,6 +40,7 @@ from horcrux.replication.replication import (
     status_of,
 )
 from horcrux.replication.schedule import check_schedule, next_run_at
+from horcrux.storage.volume import volume_lock
 from horcrux.store import Collection, Document, Store
 from horcrux.tasks import Task, TaskState, as_result
 

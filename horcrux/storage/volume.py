@@ -1,7 +1,9 @@
 """Volumes (disks of VMs) and images (what disks are begun from, and ISO files) of a pool."""
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
@@ -48,6 +50,26 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """For kind `network` only."""
     base: str | None = None
     """The volume of the same pool that this one is a linked clone of."""
+
+
+class HasVolume(Protocol):
+    """A disk, or what else lies in a volume of a pool."""
+
+    @property
+    def storage_pool(self) -> PoolId: ...
+
+    @property
+    def volume(self) -> str: ...
+
+
+def volume_lock(pool: str, name: str) -> str:
+    """The lock of who makes, changes or deletes the volume."""
+    return f"volume/{pool}/{name}"
+
+
+def disk_locks(disks: Iterable[HasVolume]) -> list[str]:
+    """The locks of their volumes, in their order."""
+    return [volume_lock(disk.storage_pool, disk.volume) for disk in disks]
 
 
 class VolumeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
