@@ -20,9 +20,6 @@ SILENCE_S = 120.0
 BEGUN, ENDED = 0.05, 0.9
 """Share of the whole task."""
 
-ALIVE = frozenset({RunState.RUNNING, RunState.PAUSED, RunState.STOPPING})
-"""States in which a process has the disks open."""
-
 
 class CopyWatch:
     def __init__(self, blocks: BlockJobs, registry: VmRegistry, volumes: DiskVolumes, clock: Clock) -> None:

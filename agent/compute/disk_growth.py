@@ -7,7 +7,6 @@ A volume never shrinks, so the undo goes forward: what the volume has become is 
 
 from collections.abc import Mapping
 
-from agent.compute.disk_copy import ALIVE
 from agent.compute.disk_ports import DiskVolumes
 from agent.compute.disk_records import DiskRecords
 from agent.compute.driver import BlockJobs
@@ -15,7 +14,7 @@ from agent.compute.registry import VmRegistry
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.disk_change import disk_of, grown
 from horcrux.compute.settled import check_settled
-from horcrux.compute.vm import Disk, Phase
+from horcrux.compute.vm import ALIVE, Disk, Phase
 from horcrux.errors import Conflict, NotFound
 from horcrux.ids import VmId
 from horcrux.storage.volume import Volume, VolumeKind

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from agent.compute.disk_copy import ALIVE, BEGUN, ENDED, CopyWatch
+from agent.compute.disk_copy import BEGUN, ENDED, CopyWatch
 from agent.compute.disk_ports import DiskVolumes
 from agent.compute.disk_records import DiskRecords
 from agent.compute.driver import BlockJobs
@@ -20,7 +20,7 @@ from agent.compute.registry import VmRegistry
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.disk_change import begin_switch, check_can_move, disk_of, moved, not_moved
 from horcrux.compute.domain import DomainDisk
-from horcrux.compute.vm import Phase, VmDocument
+from horcrux.compute.vm import ALIVE, Phase, VmDocument
 from horcrux.errors import Conflict, NotFound, Unavailable
 from horcrux.ids import PoolId, VmId
 from horcrux.storage.network_source import without_options

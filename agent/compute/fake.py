@@ -18,7 +18,7 @@ from horcrux.compute.domain import DomainDisk, DomainPlan, HostFacts
 from horcrux.compute.domain_xml import compile_domain
 from horcrux.compute.keys import key_codes
 from horcrux.compute.lifecycle import Verb, require
-from horcrux.compute.vm import RunState, VmSeen
+from horcrux.compute.vm import OFF, RunState, VmSeen
 from horcrux.errors import Conflict, NotFound, Unreachable
 from horcrux.ids import VmId
 
@@ -58,7 +58,7 @@ class FakeHypervisor:
         self._reach_to_change()
         there = self._guests.get(plan.vm_id)
         if there is not None and there.plan.uuid != plan.uuid:
-            if there.seen.state not in {RunState.STOPPED, RunState.CRASHED}:
+            if there.seen.state not in OFF:
                 raise Conflict(f"an earlier {plan.vm_id} with another UUID still runs; stop it first")
             there = None
         seen = VmSeen(id=plan.vm_id, state=RunState.STOPPED) if there is None else there.seen

@@ -11,8 +11,7 @@ import msgspec
 
 from agent.compute.fake import FakeHypervisor
 from horcrux.compute.domain import DomainPlan
-from horcrux.compute.snapshot import ACTIVE
-from horcrux.compute.vm import Disk, RunState
+from horcrux.compute.vm import ALIVE, Disk, RunState
 from horcrux.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from horcrux.ids import PoolId, VmId
 
@@ -88,7 +87,7 @@ class FakeSnapshots:
         await asyncio.to_thread(Path(path).write_bytes, content)
 
     async def restore_memory(self, vm_id: VmId, path: str) -> None:
-        if (await self._hypervisor.look(vm_id)).state in ACTIVE:
+        if (await self._hypervisor.look(vm_id)).state in ALIVE:
             raise Conflict(f"the memory of {vm_id} can be brought back only while it is stopped", vm=vm_id)
         try:
             content = await asyncio.to_thread(Path(path).read_bytes)
@@ -101,7 +100,7 @@ class FakeSnapshots:
     async def _open(self, vm_id: VmId, disks: Sequence[str]) -> list[Disk]:
         """Those disks, which its QEMU has open."""
         state = (await self._hypervisor.look(vm_id)).state
-        if state not in ACTIVE:
+        if state not in ALIVE:
             raise Conflict(f"the disks of {vm_id} are not open in a guest: it is {state}", state=str(state))
         there = {disk.name: disk for disk in self._hypervisor.plan_of(vm_id).spec.disks}
         missing = [disk for disk in disks if disk not in there]

@@ -26,7 +26,7 @@ from horcrux.compute.domain import DomainPlan, HostFacts
 from horcrux.compute.domain_xml import METADATA_URI, Mark, compile_domain, read_mark
 from horcrux.compute.keys import key_codes
 from horcrux.compute.lifecycle import Verb, require
-from horcrux.compute.vm import RunState, VmSeen, VmSpec
+from horcrux.compute.vm import OFF, RunState, VmSeen, VmSpec
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound, invalid_field
 from horcrux.ids import VmId
 
@@ -251,7 +251,7 @@ class LibvirtHypervisor:
 
     def _seen(self, vm_id: VmId, mark: Mark, number: int, reason_number: int) -> VmSeen:
         state, reason = state_of(number, reason_number)
-        if state in {RunState.STOPPED, RunState.CRASHED}:
+        if state in OFF:
             return VmSeen(id=vm_id, state=state, reason=reason)
         return VmSeen(id=vm_id, state=state, reason=reason, since=self._files.started_at(vm_id), applied=mark.spec)
 

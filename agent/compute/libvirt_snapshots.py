@@ -22,8 +22,7 @@ from agent.compute.libvirt import LibvirtHypervisor
 from agent.compute.libvirt_states import state_of
 from horcrux.compute.domain import domain_name
 from horcrux.compute.lifecycle import Verb, require
-from horcrux.compute.snapshot import ACTIVE
-from horcrux.compute.vm import RunState
+from horcrux.compute.vm import ALIVE, RunState
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, NotFound, Unavailable
 from horcrux.ids import NodeId, VmId
 
@@ -142,7 +141,7 @@ def _monitor(guest: libvirt.virDomain, command: str, arguments: dict[str, object
 def _nodes(guest: libvirt.virDomain, vm_id: VmId, disks: Sequence[str]) -> list[str]:
     """The name that QEMU has for what is in each disk now: a copy to another pool changes it."""
     state = state_of(*guest.state())[0]
-    if state not in ACTIVE:
+    if state not in ALIVE:
         raise Conflict(f"the disks of {vm_id} are not open in a guest: it is {state}", state=str(state))
     blocks = msgspec.convert(_monitor(guest, "query-block", {}), list[_Block])
     nodes = {part: block.inserted.node for block in blocks if block.inserted for part in block.qdev.split("/")}
@@ -201,7 +200,7 @@ def _freeze(guest: libvirt.virDomain) -> None:
 
 def _thaw(guest: libvirt.virDomain, *, was_frozen: bool) -> bool:
     """`was_frozen`: by us, and nobody has let it go since. Then an agent that is not there now has not thawed anything."""
-    if state_of(*guest.state())[0] not in ACTIVE:
+    if state_of(*guest.state())[0] not in ALIVE:
         return False
     if not _is_connected(guest):
         if was_frozen:

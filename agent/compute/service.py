@@ -22,7 +22,7 @@ from horcrux.auth.principal import Principal
 from horcrux.compute.keys import chords_for
 from horcrux.compute.lifecycle import Verb, admit
 from horcrux.compute.order import PlannedDisk, Surroundings, change_spec, plan_vm
-from horcrux.compute.vm import Phase, RunState, VmDocument, VmSpec
+from horcrux.compute.vm import ALIVE, OFF, Phase, RunState, VmDocument, VmSpec
 from horcrux.compute.vm_bodies import NewVm, SendKeys, Shutdown, VmChange, VmView
 from horcrux.errors import AlreadyExists, Conflict, HorcruxError, Stale, Unreachable, invalid_field
 from horcrux.ids import Entropy, NodeId, PoolId, TaskId, VmId, check_name
@@ -225,7 +225,7 @@ class VmService:
         tasks = []
         for vm_id in self.registry.ids():
             document = self.registry.find(vm_id).document.value
-            if document.autostart and self.registry.state_of(vm_id) in {RunState.STOPPED, RunState.CRASHED}:
+            if document.autostart and self.registry.state_of(vm_id) in OFF:
                 try:
                     tasks.append(await self.power(vm_id, Verb.START, asked))
                 except HorcruxError as err:
@@ -249,7 +249,7 @@ class VmService:
         state = self.registry.state_of(vm_id)
         if not is_ready and self.registry.operation_on(vm_id) in {None, by}:
             return
-        if not (force and state in {RunState.RUNNING, RunState.PAUSED, RunState.STOPPING}):
+        if not (force and state in ALIVE):
             admit(state, Verb.DELETE, vm_id)
 
     async def _first_start(self, vm_id: VmId) -> None:
@@ -288,7 +288,7 @@ class VmService:
         await run.stage(f"waiting up to {how.timeout_s} s for the guest", 0.2)
         try:
             async with asyncio.timeout(how.timeout_s):
-                await self.registry.wait_until(vm_id, lambda s: s in {RunState.STOPPED, RunState.CRASHED})
+                await self.registry.wait_until(vm_id, lambda s: s in OFF)
         except TimeoutError:
             if not how.force:
                 raise Conflict(

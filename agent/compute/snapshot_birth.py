@@ -17,9 +17,9 @@ from agent.compute.snapshot_files import SnapshotFiles
 from agent.compute.snapshot_stillness import Stillness, Stood
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.clock import Clock
-from horcrux.compute.snapshot import ACTIVE, begin, check_can_begin, complete, doom, find_snapshot, without
+from horcrux.compute.snapshot import begin, check_can_begin, complete, doom, find_snapshot, without
 from horcrux.compute.snapshot_bodies import Freeze, NewSnapshot
-from horcrux.compute.vm import Phase, RunState, SnapshotPhase, VmDocument, VmSnapshot
+from horcrux.compute.vm import ALIVE, Phase, RunState, SnapshotPhase, VmDocument, VmSnapshot
 from horcrux.errors import Conflict, NotFound
 from horcrux.ids import VmId
 from horcrux.store import Collection
@@ -93,14 +93,14 @@ class SnapshotBirth:
             created_at=self._clock.now(),
             parent=document.snapshot,
             has_memory=order.memory,
-            was_running=state in ACTIVE,
+            was_running=state in ALIVE,
             spec=document.spec,
             seed=document.seed,
         )
 
     async def _can_freeze(self, run: TaskRun, vm_id: VmId, wanted: Freeze, state: RunState) -> bool:
         """Whether the guest is to be frozen. Conflict when it has to be and cannot."""
-        if wanted is Freeze.NEVER or state not in ACTIVE:
+        if wanted is Freeze.NEVER or state not in ALIVE:
             return False
         if state is RunState.PAUSED:
             why, way_out = "it is paused", "resume it first"
@@ -138,7 +138,7 @@ class SnapshotBirth:
             await self._still.held(run, vm_id, work)
         else:
             await work()
-        return order.memory or plan.state not in ACTIVE
+        return order.memory or plan.state not in ALIVE
 
     async def delete(self, run: TaskRun, vm_id: VmId, name: str) -> None:
         """The snapshot is gone; the VM and its other snapshots do not change."""

@@ -10,8 +10,7 @@ import msgspec
 
 from agent.compute.driver import GuestSnapshots, Hypervisor
 from agent.compute.ports import DiskSnapshots
-from horcrux.compute.snapshot import ACTIVE
-from horcrux.compute.vm import Disk, VmDocument, VmSpec
+from horcrux.compute.vm import ALIVE, Disk, VmDocument, VmSpec
 from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound
 from horcrux.ids import PoolId, VmId
 
@@ -56,7 +55,7 @@ class SnapshotDisks:
     async def is_active(self, vm_id: VmId) -> bool:
         """Whether a QEMU has the disks open."""
         try:
-            return (await self._hypervisor.look(vm_id)).state in ACTIVE
+            return (await self._hypervisor.look(vm_id)).state in ALIVE
         except NotFound:
             return False
 

@@ -5,7 +5,7 @@ from horcrux.auth.permission import Scope
 from horcrux.auth.principal import Principal
 from horcrux.compute.lifecycle import Verb, allowed
 from horcrux.compute.order import pending_changes
-from horcrux.compute.vm import Phase, RunState, sealed
+from horcrux.compute.vm import ALIVE, Phase, RunState, sealed
 from horcrux.compute.vm_bodies import AllowedAction, DiskView, NicView, PendingChange, VmView
 from horcrux.ids import TaskId
 
@@ -78,7 +78,7 @@ def vm_view(
 
 def _pending(known: Known, state: RunState) -> tuple[PendingChange, ...]:
     applied = known.seen.applied if known.seen else None
-    if applied is None or state not in {RunState.RUNNING, RunState.PAUSED, RunState.STOPPING}:
+    if applied is None or state not in ALIVE:
         return ()
     changes = pending_changes(applied, known.document.value.spec)
     return tuple(PendingChange(field=f, running=r, wanted=w) for f, r, w in changes)

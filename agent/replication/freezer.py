@@ -11,7 +11,7 @@ from agent.compute.driver import GuestSnapshots
 from agent.compute.snapshot_stillness import Stillness, Stood
 from agent.replication.ports import Work
 from agent.tasks import TaskRun
-from horcrux.compute.vm import RunState
+from horcrux.compute.vm import OFF, RunState
 from horcrux.ids import TaskId, VmId
 
 
@@ -32,7 +32,7 @@ class GuestFreezer:
         self._task_of = task_of
 
     async def quietly(self, run: TaskRun, vm_id: VmId, work: Work) -> bool:
-        if self._state_of(vm_id) in {RunState.STOPPED, RunState.CRASHED}:
+        if self._state_of(vm_id) in OFF:
             await work()
             return True
         why = await self._why_not(vm_id)

@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from horcrux.compute.settled import check_settled
-from horcrux.compute.vm import Phase, RunState, SnapshotPhase, VmDocument, VmSnapshot
+from horcrux.compute.vm import Phase, SnapshotPhase, VmDocument, VmSnapshot
 from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, invalid_field
 from horcrux.ids import TaskId
 
-ACTIVE = frozenset({RunState.RUNNING, RunState.PAUSED, RunState.STOPPING})
-"""States in which a QEMU has the disks open."""
 MAX_SNAPSHOTS = 64
 """For each VM. QEMU reads a qcow2 file's whole table of them at every start."""
 MAX_DESCRIPTION = 1024

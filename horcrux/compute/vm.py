@@ -57,6 +57,12 @@ class RunState(StrEnum):
     """The hypervisor has not answered yet."""
 
 
+ALIVE = frozenset({RunState.RUNNING, RunState.PAUSED, RunState.STOPPING})
+"""A QEMU has the disks open."""
+OFF = frozenset({RunState.STOPPED, RunState.CRASHED})
+"""No QEMU has, and none is going to by itself."""
+
+
 class Phase(StrEnum):
     """Life of the document: only a `ready` VM can be used; the others belong to the task in `operation`."""
 
