@@ -52,11 +52,13 @@ class ZfsLink:
                 log.warning(
                     "zpool %s has not answered %d calls: their threads are left", zpool, len(self._stuck[zpool])
                 )
+                pool.leave()
             else:
                 await asyncio.to_thread(pool.close)
         await asyncio.to_thread(self._memory.close)
         if self._stuck_files:
             log.warning("%d files have not answered: their threads are left", len(self._stuck_files))
+            self._files.leave()
         else:
             await asyncio.to_thread(self._files.close)
 

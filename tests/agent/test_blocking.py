@@ -28,3 +28,19 @@ async def test_a_call_under_way_is_awaited_however_often_its_caller_is_cancelled
         await caller
     assert ended == [True]
     await asyncio.to_thread(pool.close)
+
+
+async def test_a_call_that_hangs_is_left_when_nobody_can_wait_for_it() -> None:
+    pool = BlockingPool("test")
+    may_end = threading.Event()
+    try:
+        caller = asyncio.create_task(pool.run(may_end.wait))
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.sleep(0)
+        assert pool.leave() == 1
+        async with asyncio.timeout(5):
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+    finally:
+        may_end.set()
