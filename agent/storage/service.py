@@ -53,10 +53,13 @@ class StorageService:
         let_qemu_in: LetIn,
     ) -> None:
         self._files = BlockingPool("storage-files", 4)
-        qemu = QemuImg(self._files)
+        self._image_files: list[BlockingPool] = []
 
         def images_in(pool: PoolDocument, folder: str) -> ImageStore:
-            return ImageStore(pool.id, folder, files=self._files, qemu=qemu, clock=clock, let_qemu_in=let_qemu_in)
+            """On threads of its own: a pool that hangs keeps no other waiting."""
+            files = BlockingPool(f"images-{pool.id}", 2)
+            self._image_files.append(files)
+            return ImageStore(pool.id, folder, files=files, qemu=QemuImg(files), clock=clock, let_qemu_in=let_qemu_in)
 
         self.pools = Pools(
             store,
@@ -86,6 +89,8 @@ class StorageService:
 
     async def close(self) -> None:
         """Its threads are gone. The drivers are closed by who made them."""
+        for files in self._image_files:
+            files.leave()  # the tasks have ended: what is still under way hangs
         await asyncio.to_thread(self._files.close)
 
     def volume_pools(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import hashlib
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from agent.storage.image import Expected
 from cluster.store.memory import MemoryStore
 from horcrux.errors import AlreadyExists, Busy, InUse, InvalidFields, NotFound
 from horcrux.ids import VmId
-from horcrux.storage.bodies import FetchImage, NewVolume
+from horcrux.storage.bodies import FetchImage, NewPool, NewVolume
 from horcrux.storage.volume import VolumeUse
 from horcrux.tasks import TaskState
 from horcrux.units import KIB, MIB
@@ -318,3 +319,17 @@ async def test_a_folder_images_of_somebody_elses_loses_nothing(tmp_path: Path) -
     await asyncio.to_thread(theirs.write_bytes, b"half a film")
     async with running(tmp_path):
         assert await asyncio.to_thread(theirs.exists)
+
+
+async def test_a_pool_that_hangs_keeps_no_other_from_its_images(bench: Bench, tmp_path: Path) -> None:
+    await bench.done(await bench.service.pools.create(NewPool(id="slow", target=str(tmp_path / "slow")), ADA))
+    await bench.done(await bench.upload("a", b"x" * 512))
+    about = tmp_path / "slow" / "images" / ".about" / "a.json"
+    await asyncio.to_thread(os.mkfifo, about)  # nobody writes to it: who reads it hangs
+    hanging = [asyncio.create_task(bench.service.images.find("slow", "a")) for _ in range(5)]
+    assert list(await bench.service.all_images()) == [("local", "a")]
+    assert (await bench.service.images.find("local", "a")).name == "a"
+    writing = await asyncio.to_thread(os.open, about, os.O_RDWR | os.O_NONBLOCK)
+    await asyncio.to_thread(about.unlink)
+    os.close(writing)
+    assert [type(error) for error in await asyncio.gather(*hanging, return_exceptions=True)] == [NotFound] * 5
