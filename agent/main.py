@@ -12,6 +12,8 @@ import os
 import signal
 import ssl
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +30,9 @@ from horcrux.config import Settings
 from horcrux.errors import HorcruxError, Invalid
 
 log = logging.getLogger("horcrux.agent")
+
+PATIENCE_S = 5.0
+"""For threads, after everything has been closed."""
 
 
 def main() -> None:
@@ -48,9 +53,26 @@ def main() -> None:
             asyncio.run(_serve(settings, state, tls))
         finally:
             state.close()
+        end_soon(0)
     except HorcruxError as err:
         sys.stderr.write(f"horcrux-agent: {err}\n")
+        end_soon(1)
         sys.exit(1)
+
+
+def end_soon(code: int, patience_s: float = PATIENCE_S) -> None:
+    """The process ends with this code by itself, or in spite of threads that hang in the kernel: Python would wait for them."""
+
+    def end() -> None:
+        time.sleep(patience_s)
+        names = ", ".join(sorted(t.name for t in threading.enumerate() if not t.daemon and t.name != "MainThread"))
+        log.warning("threads that hang are left behind: %s", names)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
