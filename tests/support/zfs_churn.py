@@ -1,7 +1,7 @@
 """A program for a guest of the lab whose power is cut: it changes volumes through the ZFS driver until it dies, and tells
 before each act what it begins; after the next boot `check` finds out whether anything was lost.
 
-    python -m tests.support.zfs_churn clone|snapshot|fill|receive      python -m tests.support.zfs_churn check
+    python -m tests.support.zfs_churn clone|snapshot|fill|receive      python -m tests.support.zfs_churn check <act> <n>…
 """
 
 import asyncio
@@ -92,11 +92,30 @@ async def churn(driver: ZfsDriver, act: str) -> None:
     for n in itertools.count():
         say(f"begin {act} {n}")
         await ACTS[act](driver, n)
+        say(f"done {act} {n}")
 
 
-async def check(driver: ZfsDriver) -> None:
+async def check_done(driver: ZfsDriver, act: str, numbers: list[int]) -> None:
+    """What was finished before the cut is there; its content is looked at with that of the others."""
+    there = {v.name for v in await driver.list_volumes(POOL)}
+    match act:
+        case "clone":
+            assert {f"clone-{n}" for n in numbers if n % 3} <= there, (numbers, there)
+        case "fill":
+            assert {f"filled-{n}" for n in numbers} <= there, (numbers, there)
+        case "snapshot":
+            snapshots = {s.name for s in await driver.snapshots(POOL).list_snapshots(POOL, "base0")}
+            assert {f"s{n}" for n in numbers} <= snapshots, (numbers, snapshots)
+        case "receive":
+            for n in numbers:
+                received = f"{POOL.target}/received-{n}"
+                await sh(f"zfs list {received}@sent && cmp /dev/zvol/{received} /dev/zvol/{POOL.target}/kept")
+
+
+async def check(driver: ZfsDriver, act: str, numbers: list[int]) -> None:
     """What was whole is whole, what was cut off is no volume and can be removed, and the zpool is clean."""
     await driver.open(POOL)
+    await check_done(driver, act, numbers)
     volumes = {v.name: v for v in await driver.list_volumes(POOL)}
     assert await holds(volumes["base0"], "b")
     assert await holds(volumes["kept"], "k")
@@ -137,15 +156,15 @@ async def check_leftovers(driver: ZfsDriver, whole: set[str]) -> None:
     assert {dataset.rpartition("/")[2] for dataset in left} == whole
 
 
-async def main(word: str) -> None:
+async def main(word: str, act: str = "", *numbers: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     link = ZfsLink(timeout_s=300)
     driver = ZfsDriver(NODE, mounts=FOLDER / "mounts", let_qemu_in=lambda _path: None, link=link)
     try:
-        await (check(driver) if word == "check" else churn(driver, word))
+        await (check(driver, act, [int(n) for n in numbers]) if word == "check" else churn(driver, word))
     finally:
         await driver.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))
