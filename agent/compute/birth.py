@@ -11,7 +11,7 @@ The document's phase is the one point of commitment: `ready` is never undone, `d
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ from agent.compute.definer import Definer
 from agent.compute.driver import Hypervisor
 from agent.compute.ports import Disks
 from agent.compute.snapshot_files import SnapshotFiles
+from agent.compute.telling import Stage, untold
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.clock import Clock
 from horcrux.compute.order import PlannedDisk
@@ -195,9 +196,8 @@ class VmBirth:
         found = await self._vms.find(args["id"])
         return found.value if found is not None and found.value.uuid == args["uuid"] else None
 
-    async def _remove(self, document: VmDocument, stage: Callable[[str], Awaitable[None]] | None = None) -> None:
+    async def _remove(self, document: VmDocument, stage: Stage = untold) -> None:
         """Definition, volumes, seed and, last, the document; each step is told to `stage`. Idempotent."""
-        stage = stage or _untold
         await stage("removing its definition")
         await self._hypervisor.undefine(document.id)
         for disk in document.spec.disks:
@@ -211,10 +211,6 @@ class VmBirth:
         await self._disks.delete_seed(document.id)
         await self._snapshot_files.remove_all(document.id)
         await self._vms.delete(document.id)
-
-
-async def _untold(_stage: str) -> None:
-    """For an undo, which has no task of its own to tell."""
 
 
 def part_of(progress: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:

@@ -17,6 +17,7 @@ from agent.compute.disk_ports import DiskVolumes
 from agent.compute.disk_records import DiskRecords
 from agent.compute.driver import BlockJobs
 from agent.compute.registry import VmRegistry
+from agent.compute.telling import Stage, untold
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.disk_change import begin_switch, check_can_move, disk_of, moved, not_moved
 from horcrux.compute.domain import DomainDisk
@@ -80,7 +81,7 @@ class DiskMove:
         else:
             volume = await self._copy_stopped(run, route)
         await run.stage("recording where it is", ENDED)
-        await self._end(run, route, volume)
+        await self._end(run.stage, route, volume)
         await run.commit()
 
     async def _checked(self, document: VmDocument, route: Route) -> Volume:
@@ -112,14 +113,12 @@ class DiskMove:
         await self._blocks.switch(route.vm_id, route.disk)
         return volume
 
-    async def _end(self, run: TaskRun | None, route: Route, volume: Volume) -> None:
+    async def _end(self, stage: Stage, route: Route, volume: Volume) -> None:
         """From the point of commitment on. Idempotent."""
         document = await self._records.change(route.vm_id, lambda was: moved(was, route.disk, volume))
-        if run is not None:
-            await run.stage("defining it")
+        await stage("defining it")
         await self._records.define(document)
-        if run is not None:
-            await run.stage(f"removing volume {route.source[1]} of pool {route.source[0]}", 0.95)
+        await stage(f"removing volume {route.source[1]} of pool {route.source[0]}", 0.95)
         await self._remove(route, route.source)
 
     async def _is_alive(self, vm_id: VmId) -> bool:
@@ -147,7 +146,7 @@ class DiskMove:
         if new is None:
             words = f"volume {target[1]} is not in pool {target[0]} now, though it is {route.disk} of VM {route.vm_id}"
             raise Unavailable(f"{words}; is the pool's storage there?", vm=route.vm_id, pool=target[0])
-        await self._end(None, route, new)
+        await self._end(untold, route, new)
 
     async def _go_back(self, route: Route, document: VmDocument) -> None:
         """The copy is gone, once it is known that the guest has the old volume."""

@@ -16,6 +16,7 @@ from agent.compute.ports import Disks
 from agent.compute.registry import VmRegistry
 from agent.compute.snapshot_disks import SnapshotDisks
 from agent.compute.snapshot_files import SnapshotFiles
+from agent.compute.telling import Stage, untold
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.snapshot import begin_revert, check_can_revert, end_revert, find_snapshot
 from horcrux.compute.vm import Phase, VmDocument, VmSnapshot
@@ -69,7 +70,7 @@ class SnapshotRevert:
         await self._reserve(was.value, snapshot)
         await run.stage("marking it: from here on it goes to the end", 0.05)
         await self._vms.replace(vm_id, was, begin_revert(was.value, name, task))
-        await self._bring_back(vm_id, snapshot, run)
+        await self._bring_back(vm_id, snapshot, run.stage)
         if starts:
             await run.stage("going on where it was" if snapshot.has_memory else "starting it", 0.8)
             await self._start_or_tell(run, vm_id, snapshot)
@@ -95,20 +96,17 @@ class SnapshotRevert:
             words = f"snapshot {snapshot.name} has image {name} of pool {pool} in its drive, and that is gone"
             raise Conflict(f"{words}; upload it again", image=name, pool=pool) from err
 
-    async def _bring_back(self, vm_id: VmId, snapshot: VmSnapshot, run: TaskRun | None = None) -> None:
+    async def _bring_back(self, vm_id: VmId, snapshot: VmSnapshot, stage: Stage = untold) -> None:
         """Stopped, its disks and its definition as they were, its document `ready`. Idempotent."""
-        if run is not None:
-            await run.stage("stopping it", 0.1)
+        await stage("stopping it", 0.1)
         await self._plug(vm_id)
         for number, disk in enumerate(snapshot.spec.disks):
-            if run is not None:
-                await run.stage(f"bringing {disk.name} back", 0.2 + 0.4 * number / len(snapshot.spec.disks))
+            await stage(f"bringing {disk.name} back", 0.2 + 0.4 * number / len(snapshot.spec.disks))
             await self._disks.revert(disk, snapshot.name)
         await self._files.revert_firmware(vm_id, snapshot.name)
         was = await self._vms.get(vm_id)
         now = end_revert(was.value)
-        if run is not None:
-            await run.stage("defining it as it was", 0.7)
+        await stage("defining it as it was", 0.7)
         await self._definer.define(now)
         await self._vms.replace(vm_id, was, now)
         await self._registry.look_again(vm_id)

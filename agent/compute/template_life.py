@@ -12,13 +12,14 @@ one that came before the mark `deleting` is seen by the second look, which takes
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from agent.compute.birth import part_of
 from agent.compute.driver import Hypervisor
 from agent.compute.ports import TemplateDisks
+from agent.compute.telling import Stage, untold
 from agent.compute.template_firmware import FirmwareVariables
 from agent.tasks import TaskRun, TaskSubmitter
 from horcrux.compute.template import TemplateDisk, TemplateDocument, standing_on
@@ -29,8 +30,6 @@ from horcrux.storage.refusals import volume_taken
 from horcrux.store import Collection, Compare, Delete, Document
 
 log = logging.getLogger(__name__)
-
-Stage = Callable[[str], Awaitable[None]]
 
 
 class TemplateLife:
@@ -181,12 +180,12 @@ class TemplateLife:
     async def _uncreate(self, args: Mapping[str, str]) -> None:
         template = await self._of_uuid(args)
         if template is not None and template.value.phase is Phase.CREATING:
-            await self._remove(template.value, _untold)
+            await self._remove(template.value, untold)
 
     async def _finish_turn(self, args: Mapping[str, str]) -> None:
         template = await self._of_uuid(args)
         if template is not None and template.value.phase is Phase.CREATING:
-            await self._end_turn(template.value, _untold)
+            await self._end_turn(template.value, untold)
 
     async def _finish_delete(self, args: Mapping[str, str]) -> None:
         template = await self._of_uuid(args)
@@ -202,7 +201,7 @@ class TemplateLife:
                 raise
             log.info("the deletion of template %s was taken back: %s", template.value.id, err)
             return
-        await self._remove(template.value, _untold)
+        await self._remove(template.value, untold)
 
     async def _is_whole(self, template: TemplateDocument) -> bool:
         """None of its volumes has been removed."""
@@ -217,7 +216,3 @@ class TemplateLife:
         """The document, unless its name belongs to another template by now."""
         found = await self._templates.find(args["id"])
         return found if found is not None and found.value.uuid == args["uuid"] else None
-
-
-async def _untold(_stage: str) -> None:
-    """For an undo, which has no task of its own to tell."""
