@@ -3,6 +3,7 @@
 from playwright.async_api import Page, expect
 
 from tests.support.agent_process import AgentProcess
+from tests.support.api import Api
 from tests.support.browser import OpenPage
 from tests.support.machines import call, machine
 
@@ -94,8 +95,9 @@ async def test_a_stopped_machine_is_copied_and_a_running_one_says_why_not(
             await page.get_by_role("dialog").get_by_role("button", name="Create clone").click()
             await expect(page.get_by_role("heading", name="twin-1", level=1)).to_be_visible()
             await expect(page.get_by_role("row", name="disk0")).to_be_visible()
+            await Api(api).until_status("twin-1", "stopped", 20)
         finally:
-            async with api.delete("/api/vms/twin-1") as answer:
+            async with api.delete("/api/vms/twin-1", params={"wait_s": "60"}) as answer:
                 assert answer.status in {204, 404}, await answer.text()
         await call(api, "POST", "/api/vms/twin/start")
         await page.goto("/vms/twin")
