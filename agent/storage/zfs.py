@@ -3,6 +3,7 @@
     zfs_library   pyzfs, the one edge          zfs_link       its threads, times and commands
     zfs_programs  what is asked in one call    zfs_health     how the zpools are
     zfs_pool      datasets, keys, mounts       zfs_volumes    zfs_snapshots    zfs_clones    zfs_device
+    zfs_births    volumes that are being made when the power goes
     zfs_stream    send and receive, for replication and backup
 
 A host without ZFS may have this driver: opening a pool then says what is missing.

@@ -47,7 +47,10 @@ class ZfsClones:
         if (compression := ZfsOptions.of(pool.options).compression) is not None:
             properties["compression"] = compression_index(compression)
         try:
-            await self._link.run(dataset, zfs_library.clone, dataset, f"{origin.dataset}@{BASE_SNAPSHOT}", properties)
+            async with self._volumes.births.noted(pool.target, dataset):
+                await self._link.run(
+                    dataset, zfs_library.clone, dataset, f"{origin.dataset}@{BASE_SNAPSHOT}", properties
+                )
         except AlreadyExists as err:
             raise volume_taken(pool.id, name) from err
         except NotFound as err:

@@ -16,6 +16,7 @@ from agent.storage import zfs_library, zfs_programs
 from agent.storage.copying import content_bytes
 from agent.storage.driver import Progress
 from agent.storage.qemu_img import QemuImg
+from agent.storage.zfs_births import ZfsBirths
 from agent.storage.zfs_device import wait_for_device
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_pool import ZfsPools
@@ -51,6 +52,7 @@ class ZfsVolumes:
         self._node = node
         self._qemu = qemu
         self._filling: Counter[str] = Counter()
+        self.births = ZfsBirths(link, node)
 
     async def all(self, pool: PoolDocument) -> list[Volume]:
         """By name. One call, however many there are."""
@@ -179,7 +181,8 @@ class ZfsVolumes:
         return [name for name, (_, createtxg) in found.items() if createtxg > newer_than]
 
     async def clear_leftovers(self, pool: PoolDocument) -> None:
-        """What earlier, cut-off fillings left in the pool is gone."""
+        """What was cut off while it was made or filled is gone from the pool."""
+        await self.births.claim(self._pools.target(pool))
         for row in await self._rows(pool):
             if row.is_filling and not self._filling[row.dataset]:
                 await self.destroy(pool, row.dataset, leftover=row)
@@ -210,7 +213,8 @@ class ZfsVolumes:
         marks = {**self._pools.marks(pool), STATE_MARK: state}
         make = self._make_sparse if wanted.is_sparse else self._make_reserved
         try:
-            await make(dataset, padded_bytes(capacity_bytes), wanted, marks)
+            async with self.births.noted(pool.target, dataset):
+                await make(dataset, padded_bytes(capacity_bytes), wanted, marks)
         except AlreadyExists as err:
             name = volume_name(pool.target, dataset)
             raise volume_taken(pool.id, name, "somebody else's dataset of that name") from err

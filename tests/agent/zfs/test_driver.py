@@ -2,14 +2,17 @@
 
 import asyncio
 import os
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from unittest.mock import AsyncMock
 
 import pytest
 
 from agent.storage import zfs_library
 from agent.storage.zfs import ZfsDriver
+from agent.storage.zfs_births import ZfsBirths
 from agent.storage.zfs_link import ZfsLink
 from horcrux.errors import Conflict, Interrupted, InUse, Invalid, NotFound, Unavailable
 from horcrux.ids import NodeId
@@ -144,6 +147,44 @@ async def test_a_filling_that_was_cut_off_is_no_volume_and_does_not_stand_in_the
     assert made.capacity_bytes == MIB
     await driver.delete_volume(pool, "disk0")
     assert "disk0" not in await sh(f"zfs list -Hr -o name {pool.target}")
+
+
+@pytest.mark.parametrize("way", ["create", "clone"])
+async def test_a_volume_whose_marks_a_power_cut_took_is_gone_when_the_pool_opens(
+    driver: ZfsDriver, pool: PoolDocument, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """ZFS sets properties after it has made the dataset, in a later transaction."""
+    await driver.create_volume(pool, "golden", MIB, "raw")
+    await driver.clones(pool).make_base(pool, "golden", "base")
+    dataset, word = f"{pool.target}/disk0", "create_volume" if way == "create" else "clone"
+    bare = {
+        "create": f"zfs create -s -V 1M {dataset}",
+        "clone": f"zfs clone {pool.target}/base@__base__ {dataset}",
+    }[way]
+
+    def cut(*_arguments: object) -> None:
+        subprocess.run(bare, shell=True, check=True)
+        raise KeyError("power")  # nothing after it is done: what the note says is not taken back
+
+    monkeypatch.setattr(zfs_library, word, cut)
+    monkeypatch.setattr(ZfsBirths, "_forget", AsyncMock())
+    with pytest.raises(KeyError, match="power"):
+        await (
+            driver.create_volume(pool, "disk0", MIB, "raw")
+            if way == "create"
+            else driver.clones(pool).clone_volume(pool, "base", "disk0")
+        )
+    monkeypatch.undo()
+    await sh(f"zfs create -s -V 1M {pool.target}/theirs")
+    await driver.open(pool)
+    left = (await sh(f"zfs list -Hr -t volume -o name {pool.target}")).split()
+    assert left == [f"{pool.target}/base", f"{pool.target}/theirs"]
+    assert "horcrux:making" not in await sh(f"zfs get -H all {pool.target}")
+    made = await driver.clones(pool).clone_volume(pool, "base", "disk0")
+    assert [v.name for v in await driver.list_volumes(pool)] == ["base", made.name]
+    assert "horcrux:making" not in await sh(f"zfs get -H all {pool.target}")
+    await driver.open(pool)
+    assert [v.name for v in await driver.list_volumes(pool)] == ["base", made.name]
 
 
 async def test_holes_stay_holes(driver: ZfsDriver, pool: PoolDocument, tmp_path: Path) -> None:
