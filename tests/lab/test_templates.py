@@ -1,10 +1,11 @@
-"""Templates and clones on real ZFS: zvol clones, refused deletions, and a power cut in the middle of making clones."""
+"""Images, templates and clones on real ZFS: zvol clones, refused deletions, and a power cut in the middle of making clones."""
 
 import pytest
 
 from tests.lab.harness.guest import Guest
 from tests.lab.harness.node import InstalledAgent
 from tests.lab.harness.shape import Shape
+from tests.support.agent_process import PASSWORD
 
 LAB = Shape(guests=1, mem_mib=1536, cpus=2, disks=("3G",))
 POOL = "tank"
@@ -13,12 +14,12 @@ CLONE = "/api/templates/tmpl-100/clone"
 
 @pytest.fixture(scope="module")
 def node(guest: Guest, agent: InstalledAgent) -> InstalledAgent:
-    """The agent of a guest with a zpool that is a pool of it, and the template `tmpl-100` of 1 GiB in it."""
+    """The agent of a guest with a zpool that is a pool of it, and the template `tmpl-100` of 128 MiB in it."""
     guest.run("zpool create -O mountpoint=none tank /dev/vdb")
     agent.post("/api/storage", {"id": POOL, "storage_type": "zfs", "target": "tank/vms"})
-    agent.post("/api/vms", {"id": "vm-100", "memory_mb": 64, "disks": [{"storage_pool": POOL, "size_gb": 1}]})
+    agent.post("/api/vms", {"id": "vm-100", "memory_mb": 64, "disks": [{"storage_pool": POOL, "size_gb": 0.125}]})
     device = "/dev/zvol/tank/vms/vm-100-disk0"
-    guest.run(f"udevadm settle --exit-if-exists={device}; dd if=/dev/urandom of={device} bs=1M count=96 conv=fsync")
+    guest.run(f"udevadm settle --exit-if-exists={device}; dd if=/dev/urandom of={device} bs=1M count=48 conv=fsync")
     agent.post("/api/templates", {"vm_id": "vm-100", "name": "Golden", "keep_vm": False})
     agent.enable()
     return agent
@@ -46,6 +47,32 @@ def owned(node: InstalledAgent) -> dict[str, str | None]:
 def remove_vms(node: InstalledAgent) -> None:
     for row in node.get("/api/vms"):
         node.delete(f"/api/vms/{row['id']}")
+
+
+def test_an_image_of_the_pool_is_there_for_the_whole_host_and_a_disk_begins_from_it(
+    guest: Guest, node: InstalledAgent
+) -> None:
+    guest.run(f"HORCRUX_PASSWORD='{PASSWORD}' horcrux login admin; head -c 24M /dev/urandom >/var/tmp/plain.raw")
+    guest.run(f"horcrux image upload /var/tmp/plain.raw --pool {POOL}")
+    folder = guest.run("findmnt -rn -t zfs -S tank/vms/images -o TARGET").strip()  # of the host's own mounts
+    guest.run(f"cmp /var/tmp/plain.raw {folder}/plain.raw")
+    node.post("/api/vms", {"id": "vm-101", "memory_mb": 64, "disks": [{"storage_pool": POOL, "image": "plain.raw"}]})
+    device = "/dev/zvol/tank/vms/vm-101-disk0"
+    guest.run(f"udevadm settle --exit-if-exists={device}; cmp -n {24 * 2**20} /var/tmp/plain.raw {device}")
+    remove_vms(node)
+    node.delete(f"/api/storage/{POOL}/images/plain.raw")
+
+
+def test_a_guest_opens_an_image_of_the_pool_in_its_drive(guest: Guest, node: InstalledAgent) -> None:
+    guest.run("truncate -s 1M /var/tmp/drive.iso; printf CD001 | dd of=/var/tmp/drive.iso bs=1 seek=32769 conv=notrunc")
+    guest.run(f"horcrux image upload /var/tmp/drive.iso --pool {POOL}")
+    node.post("/api/vms", {"id": "vm-106", "memory_mb": 64, "nics": [], "cdrom": f"{POOL}/drive.iso"})
+    assert node.post("/api/vms/vm-106/start")["status"] == "running"
+    refused = node.delete(f"/api/storage/{POOL}/images/drive.iso", status=409)
+    assert refused["code"] == "in_use"
+    node.post("/api/vms/vm-106/stop")
+    remove_vms(node)
+    node.delete(f"/api/storage/{POOL}/images/drive.iso")
 
 
 def test_a_linked_clone_is_a_zfs_clone_that_takes_nothing(guest: Guest, node: InstalledAgent) -> None:
