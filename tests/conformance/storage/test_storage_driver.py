@@ -28,6 +28,7 @@ async def test_opening_a_pool_twice_is_as_good_as_once(
 async def test_an_open_pool_tells_its_sizes(driver: StorageDriver, pool: PoolDocument) -> None:
     seen = await driver.look(pool)
     assert seen.is_active
+    assert seen.available_bytes is not None
     assert 0 < seen.available_bytes <= seen.total_bytes
 
 

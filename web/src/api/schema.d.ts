@@ -21,173 +21,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/auth/login": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Sign in */
-        post: operations["postAuthLogin"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/auth/logout": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** End this session */
-        post: operations["postAuthLogout"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/auth/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Who you are and what you may do */
-        get: operations["getAuthMe"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/auth/password": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Change your password
-         * @description Ends all your sessions; the answer holds a fresh one. API tokens go on.
-         */
-        post: operations["postAuthPassword"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/auth/setup": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Whether the first administrator has still to be made */
-        get: operations["getAuthSetup"];
-        put?: never;
-        /** Make the first administrator with the set-up link */
-        post: operations["postAuthSetup"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/auth/users": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List users */
-        get: operations["getAuthUsers"];
-        put?: never;
-        /** Create a user */
-        post: operations["postAuthUsers"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/auth/users/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show a user */
-        get: operations["getAuthUsersName"];
-        put?: never;
-        post?: never;
-        /** Delete a user with its sessions and API tokens */
-        delete: operations["deleteAuthUsersName"];
-        options?: never;
-        head?: never;
-        /**
-         * Change a user's role, password, or whether it may sign in
-         * @description Ends the user's sessions. The last administrator can be neither demoted nor disabled.
-         */
-        patch: operations["patchAuthUsersName"];
-        trace?: never;
-    };
-    "/api/auth/tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List API tokens */
-        get: operations["getAuthTokens"];
-        put?: never;
-        /**
-         * Create an API token
-         * @description It may no more than you, and ends no later than the token you came with. Its secret is shown once.
-         */
-        post: operations["postAuthTokens"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/auth/tokens/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Delete an API token */
-        delete: operations["deleteAuthTokensId"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/vms": {
         parameters: {
             query?: never;
@@ -485,44 +318,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/quotas": {
+    "/api/templates": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** List quotas, with what is taken of them */
-        get: operations["getQuotas"];
+        /** List templates */
+        get: operations["getTemplates"];
         put?: never;
         /**
-         * Bound what may be provisioned in a pool, by a user, or by a user in a pool
-         * @description What counts is what volumes may grow to. Below what is taken, nothing more can be.
+         * Make a template of a stopped VM
+         * @description Its disks are copied and the VM stays, or (`keep_vm` false) it becomes the template at once. MAC addresses, the ISO image and cloud-init's user-data and network are not taken along.
          */
-        post: operations["postQuotas"];
+        post: operations["postTemplates"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/quotas/{id}": {
+    "/api/templates/{id}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Show a quota */
-        get: operations["getQuotasId"];
+        /** Show a template */
+        get: operations["getTemplatesId"];
         put?: never;
         post?: never;
-        /** Delete a quota */
-        delete: operations["deleteQuotasId"];
+        /**
+         * Delete a template with its volumes
+         * @description Refused, naming them, while linked clones stand on it or VMs are being made from it.
+         */
+        delete: operations["deleteTemplatesId"];
         options?: never;
         head?: never;
-        /** Change the limit of a quota */
-        patch: operations["patchQuotasId"];
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates/{id}/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a VM from a template
+         * @description A linked clone shares what it does not change with the template; a full one is a copy of its own, in any pool. UUID, MAC addresses and cloud-init's instance id are new.
+         */
+        post: operations["postTemplatesIdClone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{id}/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy a stopped VM
+         * @description Its disks are copied. UUID, MAC addresses and cloud-init's instance id are new; the ISO image and cloud-init's user-data and network are not taken along.
+         */
+        post: operations["postVmsIdClone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/storage": {
@@ -710,6 +585,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/quotas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List quotas, with what is taken of them */
+        get: operations["getQuotas"];
+        put?: never;
+        /**
+         * Bound what may be provisioned in a pool, by a user, or by a user in a pool
+         * @description What counts is what volumes may grow to. Below what is taken, nothing more can be.
+         */
+        post: operations["postQuotas"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/quotas/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a quota */
+        get: operations["getQuotasId"];
+        put?: never;
+        post?: never;
+        /** Delete a quota */
+        delete: operations["deleteQuotasId"];
+        options?: never;
+        head?: never;
+        /** Change the limit of a quota */
+        patch: operations["patchQuotasId"];
+        trace?: never;
+    };
     "/api/peers/self": {
         parameters: {
             query?: never;
@@ -832,88 +747,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/templates": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List templates */
-        get: operations["getTemplates"];
-        put?: never;
-        /**
-         * Make a template of a stopped VM
-         * @description Its disks are copied and the VM stays, or (`keep_vm` false) it becomes the template at once. MAC addresses, the ISO image and cloud-init's user-data and network are not taken along.
-         */
-        post: operations["postTemplates"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/templates/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show a template */
-        get: operations["getTemplatesId"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete a template with its volumes
-         * @description Refused, naming them, while linked clones stand on it or VMs are being made from it.
-         */
-        delete: operations["deleteTemplatesId"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/templates/{id}/clone": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Make a VM from a template
-         * @description A linked clone shares what it does not change with the template; a full one is a copy of its own, in any pool. UUID, MAC addresses and cloud-init's instance id are new.
-         */
-        post: operations["postTemplatesIdClone"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/vms/{id}/clone": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Copy a stopped VM
-         * @description Its disks are copied. UUID, MAC addresses and cloud-init's instance id are new; the ISO image and cloud-init's user-data and network are not taken along.
-         */
-        post: operations["postVmsIdClone"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/tasks": {
         parameters: {
             query?: never;
@@ -964,6 +797,173 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in */
+        post: operations["postAuthLogin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End this session */
+        post: operations["postAuthLogout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who you are and what you may do */
+        get: operations["getAuthMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change your password
+         * @description Ends all your sessions; the answer holds a fresh one. API tokens go on.
+         */
+        post: operations["postAuthPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the first administrator has still to be made */
+        get: operations["getAuthSetup"];
+        put?: never;
+        /** Make the first administrator with the set-up link */
+        post: operations["postAuthSetup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List users */
+        get: operations["getAuthUsers"];
+        put?: never;
+        /** Create a user */
+        post: operations["postAuthUsers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/users/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a user */
+        get: operations["getAuthUsersName"];
+        put?: never;
+        post?: never;
+        /** Delete a user with its sessions and API tokens */
+        delete: operations["deleteAuthUsersName"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a user's role, password, or whether it may sign in
+         * @description Ends the user's sessions. The last administrator can be neither demoted nor disabled.
+         */
+        patch: operations["patchAuthUsersName"];
+        trace?: never;
+    };
+    "/api/auth/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List API tokens */
+        get: operations["getAuthTokens"];
+        put?: never;
+        /**
+         * Create an API token
+         * @description It may no more than you, and ends no later than the token you came with. Its secret is shown once.
+         */
+        post: operations["postAuthTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete an API token */
+        delete: operations["deleteAuthTokensId"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1212,124 +1212,6 @@ export interface components {
         /** Health */
         "agent.api.health.Health": {
             ok: boolean;
-        };
-        /** Login */
-        Login: {
-            username: string;
-            password: string;
-            /**
-             * @description Also set the session as a cookie, as the browser console asks.
-             * @default false
-             */
-            cookie?: boolean;
-        };
-        /** Session */
-        Session: {
-            token: string;
-            username: string;
-            expires: number;
-            role: components["schemas"]["Role"];
-        };
-        /**
-         * Role
-         * @enum {unknown}
-         */
-        Role: "admin" | "operator" | "viewer";
-        /** Me */
-        Me: {
-            username: string;
-            role: components["schemas"]["Role"];
-            scopes: components["schemas"]["Scope"][];
-            token_id: string;
-            is_api_token: boolean;
-            expires: number | null;
-        };
-        /**
-         * Scope
-         * @enum {unknown}
-         */
-        Scope: "host.read" | "peer.write" | "pool.write" | "self" | "storage.read" | "storage.write" | "task.cancel" | "task.read" | "user.admin" | "vm.console" | "vm.power" | "vm.read" | "vm.write";
-        /** PasswordChange */
-        PasswordChange: {
-            current: string;
-            new: string;
-            /** @default false */
-            cookie?: boolean;
-        };
-        /** SetupNeeded */
-        SetupNeeded: {
-            needed: boolean;
-        };
-        /** Setup */
-        Setup: {
-            /** @description What stands behind `#setup=` in the link. */
-            secret: string;
-            username: string;
-            password: string;
-            /** @default false */
-            cookie?: boolean;
-        };
-        /** UserView */
-        UserView: {
-            name: string;
-            role: components["schemas"]["Role"];
-            disabled: boolean;
-            created_at: number;
-            password_changed_at: number;
-        };
-        /** NewUser */
-        NewUser: {
-            name: string;
-            password: string;
-            /** @default viewer */
-            role?: components["schemas"]["Role"];
-        };
-        /**
-         * UserChange
-         * @description What is left out stays as it is.
-         */
-        UserChange: {
-            role?: components["schemas"]["Role"];
-            disabled?: boolean;
-            password?: string;
-        };
-        /** TokenView */
-        TokenView: {
-            id: string;
-            user: string;
-            name: string;
-            /** @description As given; what it may do is these and no more than its owner's role. */
-            scopes: components["schemas"]["Scope"][];
-            created_at: number;
-            expires_at: number | null;
-            last_used_at: number | null;
-        };
-        /** NewToken */
-        NewToken: {
-            name: string;
-            /**
-             * @description null: all that the caller may.
-             * @default null
-             */
-            scopes?: components["schemas"]["Scope"][] | null;
-            /**
-             * @description null: until it is deleted.
-             * @default null
-             */
-            expires_at?: number | null;
-        };
-        /** CreatedToken */
-        CreatedToken: {
-            id: string;
-            user: string;
-            name: string;
-            /** @description As given; what it may do is these and no more than its owner's role. */
-            scopes: components["schemas"]["Scope"][];
-            created_at: number;
-            expires_at: number | null;
-            last_used_at: number | null;
-            /** @description The bearer string, `hxp_...`: shown here and never again. */
-            token: string;
         };
         /**
          * RunState
@@ -1665,43 +1547,113 @@ export interface components {
         ResizeDisk: {
             size_gb: number;
         };
-        /**
-         * QuotaView
-         * @description `used` is what volumes may grow to, as is the limit: VMs' disks, templates' disks and plain volumes.
-         */
-        QuotaView: {
+        /** TemplateView */
+        TemplateView: {
             id: string;
-            pool: string | null;
-            user: string | null;
-            limit_gb: number;
-            limit_bytes: number;
-            used_gb: number;
-            used_bytes: number;
+            name: string;
+            state: components["schemas"]["Phase"];
+            source_vm: string;
+            node: string;
+            user: string;
+            created_at: number;
+            notes: string;
+            tags: string[];
+            architecture: components["schemas"]["Architecture"];
+            firmware: components["schemas"]["Firmware"];
+            cpu_cores: number;
+            memory_mb: number;
+            disks: components["schemas"]["TemplateDiskView"][];
+            /** @description VMs (and templates made of such) that stand on its volumes: it cannot be deleted before them. */
+            linked_clones: string[];
+            /** @description Id of the task that makes or deletes it. */
+            operation: string | null;
             /** @description The ETag's number, for If-Match. */
             revision: number;
         };
         /**
-         * NewQuota
-         * @description `pool` alone: that pool; `user` alone: that user in all pools; both: that user in that pool.
+         * Phase
+         * @description Life of the document: only a `ready` VM can be used; the others belong to the task in `operation`.
+         * @enum {unknown}
          */
-        NewQuota: {
+        Phase: "creating" | "deleting" | "ready" | "reverting";
+        /** TemplateDiskView */
+        TemplateDiskView: {
+            name: string;
+            storage_pool: string;
+            volume: string;
+            size_gb: number;
+            format: string;
+        };
+        /**
+         * NewTemplate
+         * @description `keep_vm`: the template gets copies of the VM's disks. Without it the VM itself becomes the template, at once.
+         */
+        NewTemplate: {
+            vm_id: string;
             /**
-             * @description null: made of the pool's id and the user's name.
+             * @description null: as the VM.
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description null: `tmpl-100` for `vm-100`.
              * @default null
              */
             id?: string | null;
-            /** @default null */
-            pool?: string | null;
-            /** @default null */
-            user?: string | null;
-            limit_gb: number;
+            /** @default true */
+            keep_vm?: boolean;
+            /** @default  */
+            notes?: string;
         };
         /**
-         * QuotaChange
-         * @description A limit below what is taken is fine: nothing is lost, and nothing more can be taken.
+         * CloneTemplate
+         * @description What is left out is as in the template. Address, UUID and cloud-init instance are always new.
          */
-        QuotaChange: {
-            limit_gb: number;
+        CloneTemplate: {
+            new_vm_id: string;
+            /** @default linked */
+            clone_type?: components["schemas"]["CloneType"];
+            /**
+             * @description null: as the id.
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description Where a full clone's disks go; null: where the template's are.
+             * @default null
+             */
+            storage_pool?: string | null;
+            /** @default false */
+            start?: boolean;
+            /** @default null */
+            cpu_cores?: number | null;
+            /** @default null */
+            memory_mb?: number | null;
+            /** @description null: none. */
+            cloud_init?: components["schemas"]["CloudInit"] | null;
+            /** @default null */
+            tags?: string[] | null;
+        };
+        /**
+         * CloneType
+         * @enum {unknown}
+         */
+        CloneType: "full" | "linked";
+        /** CloneVm */
+        CloneVm: {
+            new_vm_id: string;
+            /**
+             * @description null: as the id.
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description Where the copies of its disks go; null: where the disks are.
+             * @default null
+             */
+            storage_pool?: string | null;
+            /** @default false */
+            start?: boolean;
         };
         /**
          * PoolView
@@ -1896,6 +1848,44 @@ export interface components {
             sha256?: string | null;
         };
         /**
+         * QuotaView
+         * @description `used` is what volumes may grow to, as is the limit: VMs' disks, templates' disks and plain volumes.
+         */
+        QuotaView: {
+            id: string;
+            pool: string | null;
+            user: string | null;
+            limit_gb: number;
+            limit_bytes: number;
+            used_gb: number;
+            used_bytes: number;
+            /** @description The ETag's number, for If-Match. */
+            revision: number;
+        };
+        /**
+         * NewQuota
+         * @description `pool` alone: that pool; `user` alone: that user in all pools; both: that user in that pool.
+         */
+        NewQuota: {
+            /**
+             * @description null: made of the pool's id and the user's name.
+             * @default null
+             */
+            id?: string | null;
+            /** @default null */
+            pool?: string | null;
+            /** @default null */
+            user?: string | null;
+            limit_gb: number;
+        };
+        /**
+         * QuotaChange
+         * @description A limit below what is taken is fine: nothing is lost, and nothing more can be taken.
+         */
+        QuotaChange: {
+            limit_gb: number;
+        };
+        /**
          * PeerSelf
          * @description What the operator enters at the other node.
          */
@@ -2006,118 +1996,128 @@ export interface components {
             /** @default false */
             afresh?: boolean;
         };
-        /** TemplateView */
-        TemplateView: {
-            id: string;
-            name: string;
-            state: components["schemas"]["Phase"];
-            source_vm: string;
-            node: string;
-            user: string;
-            created_at: number;
-            notes: string;
-            tags: string[];
-            architecture: components["schemas"]["Architecture"];
-            firmware: components["schemas"]["Firmware"];
-            cpu_cores: number;
-            memory_mb: number;
-            disks: components["schemas"]["TemplateDiskView"][];
-            /** @description VMs (and templates made of such) that stand on its volumes: it cannot be deleted before them. */
-            linked_clones: string[];
-            /** @description Id of the task that makes or deletes it. */
-            operation: string | null;
-            /** @description The ETag's number, for If-Match. */
-            revision: number;
-        };
-        /**
-         * Phase
-         * @description Life of the document: only a `ready` VM can be used; the others belong to the task in `operation`.
-         * @enum {unknown}
-         */
-        Phase: "creating" | "deleting" | "ready" | "reverting";
-        /** TemplateDiskView */
-        TemplateDiskView: {
-            name: string;
-            storage_pool: string;
-            volume: string;
-            size_gb: number;
-            format: string;
-        };
-        /**
-         * NewTemplate
-         * @description `keep_vm`: the template gets copies of the VM's disks. Without it the VM itself becomes the template, at once.
-         */
-        NewTemplate: {
-            vm_id: string;
-            /**
-             * @description null: as the VM.
-             * @default null
-             */
-            name?: string | null;
-            /**
-             * @description null: `tmpl-100` for `vm-100`.
-             * @default null
-             */
-            id?: string | null;
-            /** @default true */
-            keep_vm?: boolean;
-            /** @default  */
-            notes?: string;
-        };
-        /**
-         * CloneTemplate
-         * @description What is left out is as in the template. Address, UUID and cloud-init instance are always new.
-         */
-        CloneTemplate: {
-            new_vm_id: string;
-            /** @default linked */
-            clone_type?: components["schemas"]["CloneType"];
-            /**
-             * @description null: as the id.
-             * @default null
-             */
-            name?: string | null;
-            /**
-             * @description Where a full clone's disks go; null: where the template's are.
-             * @default null
-             */
-            storage_pool?: string | null;
-            /** @default false */
-            start?: boolean;
-            /** @default null */
-            cpu_cores?: number | null;
-            /** @default null */
-            memory_mb?: number | null;
-            /** @description null: none. */
-            cloud_init?: components["schemas"]["CloudInit"] | null;
-            /** @default null */
-            tags?: string[] | null;
-        };
-        /**
-         * CloneType
-         * @enum {unknown}
-         */
-        CloneType: "full" | "linked";
-        /** CloneVm */
-        CloneVm: {
-            new_vm_id: string;
-            /**
-             * @description null: as the id.
-             * @default null
-             */
-            name?: string | null;
-            /**
-             * @description Where the copies of its disks go; null: where the disks are.
-             * @default null
-             */
-            storage_pool?: string | null;
-            /** @default false */
-            start?: boolean;
-        };
         /** TaskLogLine */
         TaskLogLine: {
             at: number;
             text: string;
+        };
+        /** Login */
+        Login: {
+            username: string;
+            password: string;
+            /**
+             * @description Also set the session as a cookie, as the browser console asks.
+             * @default false
+             */
+            cookie?: boolean;
+        };
+        /** Session */
+        Session: {
+            token: string;
+            username: string;
+            expires: number;
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * Role
+         * @enum {unknown}
+         */
+        Role: "admin" | "operator" | "viewer";
+        /** Me */
+        Me: {
+            username: string;
+            role: components["schemas"]["Role"];
+            scopes: components["schemas"]["Scope"][];
+            token_id: string;
+            is_api_token: boolean;
+            expires: number | null;
+        };
+        /**
+         * Scope
+         * @enum {unknown}
+         */
+        Scope: "host.read" | "peer.write" | "pool.write" | "self" | "storage.read" | "storage.write" | "task.cancel" | "task.read" | "user.admin" | "vm.console" | "vm.power" | "vm.read" | "vm.write";
+        /** PasswordChange */
+        PasswordChange: {
+            current: string;
+            new: string;
+            /** @default false */
+            cookie?: boolean;
+        };
+        /** SetupNeeded */
+        SetupNeeded: {
+            needed: boolean;
+        };
+        /** Setup */
+        Setup: {
+            /** @description What stands behind `#setup=` in the link. */
+            secret: string;
+            username: string;
+            password: string;
+            /** @default false */
+            cookie?: boolean;
+        };
+        /** UserView */
+        UserView: {
+            name: string;
+            role: components["schemas"]["Role"];
+            disabled: boolean;
+            created_at: number;
+            password_changed_at: number;
+        };
+        /** NewUser */
+        NewUser: {
+            name: string;
+            password: string;
+            /** @default viewer */
+            role?: components["schemas"]["Role"];
+        };
+        /**
+         * UserChange
+         * @description What is left out stays as it is.
+         */
+        UserChange: {
+            role?: components["schemas"]["Role"];
+            disabled?: boolean;
+            password?: string;
+        };
+        /** TokenView */
+        TokenView: {
+            id: string;
+            user: string;
+            name: string;
+            /** @description As given; what it may do is these and no more than its owner's role. */
+            scopes: components["schemas"]["Scope"][];
+            created_at: number;
+            expires_at: number | null;
+            last_used_at: number | null;
+        };
+        /** NewToken */
+        NewToken: {
+            name: string;
+            /**
+             * @description null: all that the caller may.
+             * @default null
+             */
+            scopes?: components["schemas"]["Scope"][] | null;
+            /**
+             * @description null: until it is deleted.
+             * @default null
+             */
+            expires_at?: number | null;
+        };
+        /** CreatedToken */
+        CreatedToken: {
+            id: string;
+            user: string;
+            name: string;
+            /** @description As given; what it may do is these and no more than its owner's role. */
+            scopes: components["schemas"]["Scope"][];
+            created_at: number;
+            expires_at: number | null;
+            last_used_at: number | null;
+            /** @description The bearer string, `hxp_...`: shown here and never again. */
+            token: string;
         };
         /**
          * ConsoleTicket
@@ -2360,445 +2360,6 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error400"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postAuthLogin: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Login"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postAuthLogout: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            422: components["responses"]["Error422"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    getAuthMe: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postAuthPassword: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PasswordChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            422: components["responses"]["Error422"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    getAuthSetup: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SetupNeeded"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postAuthSetup: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Setup"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    getAuthUsers: {
-        parameters: {
-            query?: {
-                limit?: number;
-                after?: string;
-                fields?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UserView"][];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postAuthUsers: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewUser"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UserView"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            422: components["responses"]["Error422"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    getAuthUsersName: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UserView"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    deleteAuthUsersName: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The ETag you have read; 412 with the current document when it has changed since.
-                 * @example "17"
-                 */
-                "If-Match"?: components["parameters"]["IfMatch"];
-            };
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            409: components["responses"]["Error409"];
-            412: components["responses"]["Error412"];
-            413: components["responses"]["Error413"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    patchAuthUsersName: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The ETag you have read; 412 with the current document when it has changed since.
-                 * @example "17"
-                 */
-                "If-Match"?: components["parameters"]["IfMatch"];
-            };
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["UserChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UserView"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            409: components["responses"]["Error409"];
-            412: components["responses"]["Error412"];
-            413: components["responses"]["Error413"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    getAuthTokens: {
-        parameters: {
-            query?: {
-                limit?: number;
-                after?: string;
-                fields?: string;
-                /** @description Whose tokens: left out, one's own; `*`, everyone's. Others' need the scope user.admin. */
-                user?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokenView"][];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postAuthTokens: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewToken"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CreatedToken"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            422: components["responses"]["Error422"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    deleteAuthTokensId: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The ETag you have read; 412 with the current document when it has changed since.
-                 * @example "17"
-                 */
-                "If-Match"?: components["parameters"]["IfMatch"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            409: components["responses"]["Error409"];
-            412: components["responses"]["Error412"];
-            413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             default: components["responses"]["Error"];
         };
@@ -3791,7 +3352,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    getQuotas: {
+    getTemplates: {
         parameters: {
             query?: {
                 limit?: number;
@@ -3810,7 +3371,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QuotaView"][];
+                    "application/json": components["schemas"]["TemplateView"][];
                 };
             };
             400: components["responses"]["Error400"];
@@ -3820,10 +3381,17 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    postQuotas: {
+    postTemplates: {
         parameters: {
-            query?: never;
+            query?: {
+                wait_s?: number;
+            };
             header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -3832,7 +3400,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewQuota"];
+                "application/json": components["schemas"]["NewTemplate"];
             };
         };
         responses: {
@@ -3840,10 +3408,21 @@ export interface operations {
             201: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QuotaView"];
+                    "application/json": components["schemas"]["TemplateView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -3856,7 +3435,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    getQuotasId: {
+    getTemplatesId: {
         parameters: {
             query?: never;
             header?: never;
@@ -3874,7 +3453,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QuotaView"];
+                    "application/json": components["schemas"]["TemplateView"];
                 };
             };
             /** @description What If-None-Match names is still current */
@@ -3892,10 +3471,17 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    deleteQuotasId: {
+    deleteTemplatesId: {
         parameters: {
-            query?: never;
+            query?: {
+                wait_s?: number;
+            };
             header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
                 /**
                  * @description The ETag you have read; 412 with the current document when it has changed since.
                  * @example "17"
@@ -3909,9 +3495,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
             /** @description No Content */
             204: {
                 headers: {
+                    "X-Horcrux-Task": components["headers"]["Task"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -3927,15 +3524,17 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    patchQuotasId: {
+    postTemplatesIdClone: {
         parameters: {
             query?: never;
             header?: {
                 /**
-                 * @description The ETag you have read; 412 with the current document when it has changed since.
-                 * @example "17"
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
                  */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 id: string;
@@ -3944,18 +3543,29 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["QuotaChange"];
+                "application/json": components["schemas"]["CloneTemplate"];
             };
         };
         responses: {
-            /** @description OK */
-            200: {
+            /** @description Created */
+            201: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QuotaView"];
+                    "application/json": components["schemas"]["VmView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -3963,8 +3573,65 @@ export interface operations {
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
             409: components["responses"]["Error409"];
-            412: components["responses"]["Error412"];
             413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postVmsIdClone: {
+        parameters: {
+            query?: {
+                wait_s?: number;
+            };
+            header?: {
+                /**
+                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CloneVm"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Horcrux-Task": components["headers"]["Task"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VmView"];
+                };
+            };
+            /** @description The task has begun (`Prefer: respond-async`) */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
             429: components["responses"]["Error429"];
             default: components["responses"]["Error"];
         };
@@ -4582,6 +4249,184 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    getQuotas: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+                fields?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postQuotas: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewQuota"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getQuotasId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"];
+                };
+            };
+            /** @description What If-None-Match names is still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteQuotasId: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    patchQuotasId: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuotaChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
     getPeersSelf: {
         parameters: {
             query?: never;
@@ -4995,290 +4840,6 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    getTemplates: {
-        parameters: {
-            query?: {
-                limit?: number;
-                after?: string;
-                fields?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TemplateView"][];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postTemplates: {
-        parameters: {
-            query?: {
-                wait_s?: number;
-            };
-            header?: {
-                /**
-                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
-                 * @example respond-async
-                 */
-                Prefer?: components["parameters"]["Prefer"];
-                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewTemplate"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    "X-Horcrux-Task": components["headers"]["Task"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TemplateView"];
-                };
-            };
-            /** @description The task has begun (`Prefer: respond-async`) */
-            202: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            422: components["responses"]["Error422"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    getTemplatesId: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TemplateView"];
-                };
-            };
-            /** @description What If-None-Match names is still current */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    deleteTemplatesId: {
-        parameters: {
-            query?: {
-                wait_s?: number;
-            };
-            header?: {
-                /**
-                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
-                 * @example respond-async
-                 */
-                Prefer?: components["parameters"]["Prefer"];
-                /**
-                 * @description The ETag you have read; 412 with the current document when it has changed since.
-                 * @example "17"
-                 */
-                "If-Match"?: components["parameters"]["IfMatch"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The task has begun (`Prefer: respond-async`) */
-            202: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description No Content */
-            204: {
-                headers: {
-                    "X-Horcrux-Task": components["headers"]["Task"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            409: components["responses"]["Error409"];
-            412: components["responses"]["Error412"];
-            413: components["responses"]["Error413"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postTemplatesIdClone: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
-                 * @example respond-async
-                 */
-                Prefer?: components["parameters"]["Prefer"];
-                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CloneTemplate"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    "X-Horcrux-Task": components["headers"]["Task"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VmView"];
-                };
-            };
-            /** @description The task has begun (`Prefer: respond-async`) */
-            202: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            422: components["responses"]["Error422"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
-    postVmsIdClone: {
-        parameters: {
-            query?: {
-                wait_s?: number;
-            };
-            header?: {
-                /**
-                 * @description `respond-async` answers 202 with the task at once; `respond-async, wait=10` after 10 s at the latest.
-                 * @example respond-async
-                 */
-                Prefer?: components["parameters"]["Prefer"];
-                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CloneVm"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    "X-Horcrux-Task": components["headers"]["Task"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VmView"];
-                };
-            };
-            /** @description The task has begun (`Prefer: respond-async`) */
-            202: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            400: components["responses"]["Error400"];
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            404: components["responses"]["Error404"];
-            409: components["responses"]["Error409"];
-            413: components["responses"]["Error413"];
-            422: components["responses"]["Error422"];
-            429: components["responses"]["Error429"];
-            default: components["responses"]["Error"];
-        };
-    };
     getTasks: {
         parameters: {
             query?: {
@@ -5400,6 +4961,445 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postAuthLogin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postAuthLogout: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getAuthMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postAuthPassword: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getAuthSetup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupNeeded"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postAuthSetup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Setup"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getAuthUsers: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+                fields?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postAuthUsers: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUser"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getAuthUsersName: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteAuthUsersName: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    patchAuthUsersName: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserView"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getAuthTokens: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+                fields?: string;
+                /** @description Whose tokens: left out, one's own; `*`, everyone's. Others' need the scope user.admin. */
+                user?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenView"][];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    postAuthTokens: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key gets the first answer, and nothing is done twice. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedToken"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteAuthTokensId: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETag you have read; 412 with the current document when it has changed since.
+                 * @example "17"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            412: components["responses"]["Error412"];
+            413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             default: components["responses"]["Error"];
         };
