@@ -57,6 +57,7 @@ class Kernel:
             names[code] = getattr(errno, code)
         names.zfs = lua.table_from({"exists": self.datasets.__contains__, "get_prop": self._property})
         names.zfs.list = lua.table_from({what: self._each(of) for what, of in self._lists().items()})
+        names.zfs.list.user_properties = self._user_properties
         names.zfs.check = lua.table_from({"destroy": self._refuses_destroy, "rollback": self._refuses_rollback})
         names.zfs.sync = lua.table_from({"destroy": self._destroy, "set_prop": self._set, "inherit": self._inherit})
         answer = lua.execute(program, lua.table_from({"argv": lua.table_from(dict(arguments))}))
@@ -84,6 +85,10 @@ class Kernel:
             return lambda *_state: next(left, None)
 
         return iterate
+
+    def _user_properties(self, name: str) -> Callable[..., tuple[str, str, str] | None]:
+        left = iter([(what, value, name) for what, value in self.datasets[name].marks.items()])
+        return lambda *_state: next(left, None)
 
     def _property(self, name: str, what: str) -> Any:
         one = self.datasets[name]

@@ -61,6 +61,29 @@ async def test_what_a_cut_off_filling_left_is_cleared_away(bench: Bench) -> None
     assert DISK not in bench.kernel.datasets
 
 
+async def test_what_a_power_cut_left_without_marks_is_cleared_away_when_it_was_noted(bench: Bench) -> None:
+    above = bench.kernel.datasets["tank/vms"]
+    async with bench.volumes.births.noted("tank/vms", DISK):
+        bench.kernel.make(DISK)
+        noted = dict(above.marks)
+    assert noted.keys() - above.marks.keys()
+    bench.kernel.make("tank/vms/theirs")
+    await bench.volumes.clear_leftovers(POOL)
+    assert {DISK, "tank/vms/theirs"} <= bench.kernel.datasets.keys()
+    above.marks.update(noted)
+    await bench.volumes.clear_leftovers(POOL)
+    assert DISK not in bench.kernel.datasets
+    assert "tank/vms/theirs" in bench.kernel.datasets
+    assert above.marks == OURS | {STATE_MARK: READY}
+
+
+async def test_nothing_is_noted_of_a_name_that_somebody_else_has(bench: Bench) -> None:
+    bench.kernel.make(DISK)
+    before = dict(bench.kernel.datasets["tank/vms"].marks)
+    async with bench.volumes.births.noted("tank/vms", DISK):
+        assert bench.kernel.datasets["tank/vms"].marks == before
+
+
 @pytest.mark.parametrize("state", [READY, FILLING])
 async def test_a_volume_made_anew_meanwhile_is_no_leftover(bench: Bench, state: str) -> None:
     bench.make(state=FILLING)
