@@ -62,7 +62,10 @@ export function CloneForm({ id: dialog, title, help, source, path, ownPools, clo
       error={error}
       isPending={form.isPending}
       isReady={id !== ''}
-      submit={() => form.mutate()}
+      submit={() => {
+        setId(id); // what was suggested is taken as soon as the clone is in the list
+        form.mutate();
+      }}
       close={close}
     >
       {children}
