@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from agent.storage import zfs_library, zfs_programs
 from agent.storage.zfs_device import wait_for_device
 from agent.storage.zfs_link import ZfsLink
 from agent.storage.zfs_programs import Row, SnapshotRow
-from agent.storage.zfs_volumes import ZfsVolumes, refusal, refuse
+from agent.storage.zfs_volumes import BUSY_TRIES, BUSY_WAIT_S, ZfsVolumes, refusal, refuse
 from horcrux.errors import AlreadyExists, Conflict, InUse, NotFound, invalid_field
 from horcrux.replication.points import OURS
 from horcrux.storage.pool import PoolDocument
@@ -21,9 +21,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*\Z")
 class ZfsSnapshots:
     """`VolumeSnapshots` of the pools of one driver."""
 
-    def __init__(self, link: ZfsLink, volumes: ZfsVolumes) -> None:
+    def __init__(
+        self, link: ZfsLink, volumes: ZfsVolumes, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._link = link
         self._volumes = volumes
+        self._sleep = sleep
 
     def are_live(self, pool: PoolDocument) -> bool:
         return True
@@ -77,18 +80,21 @@ class ZfsSnapshots:
         await wait_for_device(self._link, row.dataset)
 
     async def _check_not_open(self, pool: PoolDocument, row: Row) -> None:
-        """Before anything goes for a rollback. InUse."""
-        answer = await self._link.program(row.dataset, zfs_programs.OPEN, {"dataset": row.dataset}, writes=True)
-        word, rows = zfs_programs.read_verdict(answer)
-        match word:
-            case "free":
-                return
-            case "busy":
-                raise InUse(f"{row.dataset} is open: a running VM, or another program, uses it", pool=pool.id)
-            case "missing":
-                raise NotFound(f"{row.dataset} is not there any more")
-            case _:
-                raise refusal(row.dataset, rows)
+        """Before anything goes for a rollback. udev opens a volume for a moment after every write to it, which is waited for;
+        InUse for whatever keeps it open longer."""
+        for _ in range(BUSY_TRIES):
+            answer = await self._link.program(row.dataset, zfs_programs.OPEN, {"dataset": row.dataset}, writes=True)
+            word, rows = zfs_programs.read_verdict(answer)
+            match word:
+                case "free":
+                    return
+                case "busy":
+                    await self._sleep(BUSY_WAIT_S)
+                case "missing":
+                    raise NotFound(f"{row.dataset} is not there any more")
+                case _:
+                    raise refusal(row.dataset, rows)
+        raise InUse(f"{row.dataset} is open: a running VM, or another program, uses it", pool=pool.id)
 
     async def delete_snapshot(self, pool: PoolDocument, name: str, snapshot: str) -> None:
         row = await self._volumes.row_or_none(pool, name)

@@ -1,5 +1,6 @@
 """What the channel programs decide inside the kernel, run in a real Lua on datasets in memory."""
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from agent.storage.zfs_volumes import ZfsVolumes
 from horcrux.errors import Conflict, InUse, Unreachable
 from horcrux.storage.pool import PoolDocument
 from horcrux.storage.zfs import FILLING, NODE_MARK, POOL_MARK, READY, STATE_MARK
+from tests.support.clock import FakeClock
+from tests.support.waiting import eventually
 from tests.support.zfs import NODE, zfs_pool
 from tests.support.zfs_kernel import Dataset, Kernel, KernelLink
 
@@ -156,15 +159,38 @@ async def test_a_dataset_is_of_one_pool(bench: Bench) -> None:
 
 async def test_a_revert_that_is_refused_has_destroyed_nothing(bench: Bench) -> None:
     bench.make()
-    snapshots = ZfsSnapshots(bench.link, bench.volumes)
+    clock = FakeClock()
+    snapshots = ZfsSnapshots(bench.link, bench.volumes, clock.sleep)
     bench.make(f"{DISK}@before")
     bench.make(f"{DISK}@hx-repl-r1-1")
     bench.kernel.datasets[DISK].is_open = True
+    refused = asyncio.create_task(snapshots.revert_volume(POOL, "disk0", "before"))
+    while not refused.done():
+        clock.advance(1)
+        await asyncio.sleep(0)
     with pytest.raises(InUse, match="open"):
-        await snapshots.revert_volume(POOL, "disk0", "before")
+        await refused
     bench.kernel.datasets[DISK].is_open = False
     bench.kernel.bookmark(DISK, "mine")
     with pytest.raises(Conflict, match="mine"):
         await snapshots.revert_volume(POOL, "disk0", "before")
     assert f"{DISK}@hx-repl-r1-1" in bench.kernel.datasets
     assert list(bench.kernel.bookmarks[DISK]) == ["mine"]
+
+
+async def test_a_revert_waits_for_who_opens_a_volume_for_a_moment(bench: Bench) -> None:
+    bench.make()
+    clock = FakeClock()
+    snapshots = ZfsSnapshots(bench.link, bench.volumes, clock.sleep)
+    bench.make(f"{DISK}@before")
+    bench.make(f"{DISK}@hx-repl-r1-1")
+    bench.kernel.datasets[DISK].is_open = True
+    reverting = asyncio.create_task(snapshots.revert_volume(POOL, "disk0", "before"))
+    try:
+        await eventually(lambda: clock.sleepers == 1)
+        assert f"{DISK}@hx-repl-r1-1" in bench.kernel.datasets
+        bench.kernel.datasets[DISK].is_open = False
+        clock.advance(1)
+        await eventually(lambda: f"{DISK}@hx-repl-r1-1" not in bench.kernel.datasets)
+    finally:
+        reverting.cancel()
