@@ -60,7 +60,7 @@ class LibvirtSnapshots:
         return await self._hypervisor.on_guest(vm_id, _has_agent)
 
     async def freeze(self, vm_id: VmId) -> None:
-        await self._hypervisor.look(vm_id)
+        await self._hypervisor.on_guest(vm_id, _check_connected)
         await self._guard(vm_id, "thaw", FROZEN_LIMIT_S)
         await self._hypervisor.on_guest(vm_id, _freeze)
 
@@ -188,6 +188,12 @@ def _is_connected(guest: libvirt.virDomain) -> bool:
     """Whether somebody in the guest has opened the agent's channel (QEMU tells libvirt)."""
     targets = ET.fromstring(guest.XMLDesc(0)).iterfind("devices/channel/target")  # noqa: S314 - libvirt's own answer
     return any(t.get("name") == AGENT_CHANNEL and t.get("state") == "connected" for t in targets)
+
+
+def _check_connected(guest: libvirt.virDomain) -> None:
+    """Who is not there freezes nothing, and need not be told to let go. Unavailable."""
+    if not guest.isActive() or not _is_connected(guest):
+        raise Unavailable(f"{guest.name()}: no guest agent is connected")
 
 
 def _freeze(guest: libvirt.virDomain) -> None:
